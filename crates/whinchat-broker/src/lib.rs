@@ -1,0 +1,1 @@
+//! An embeddable MQTT 3.1, 3.1.1 and 5.0 broker.

@@ -1,0 +1,1 @@
+//! Clock, links, transcripts and generators for Whinchat's own tests.

@@ -1,0 +1,1 @@
+//! Byte streams for MQTT: dial and listen on TCP and Unix sockets.

@@ -1,0 +1,1 @@
+//! Whinchat: an MQTT broker and client tools in one program.

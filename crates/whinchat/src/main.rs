@@ -1,0 +1,3 @@
+//! The program `whinchat`.
+
+fn main() {}
