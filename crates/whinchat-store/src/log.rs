@@ -1,0 +1,111 @@
+//! The seam itself: what a log promises to the shards that append to it.
+//!
+//! Owns the trait, positions and failure. Leaves to the implementations: when a group is committed.
+
+use std::{fmt, io, sync::Arc};
+
+/// The position of a group in the order of a log: the first group is 1.
+///
+/// Positions are handed out without gaps in the order in which the groups are committed, so one
+/// number says everything about what is durable: all groups up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(u64);
+
+impl Lsn {
+    /// Before the first group: nothing is committed, and there is nothing to wait for.
+    pub const ZERO: Self = Self(0);
+
+    /// The position of what is not kept: no commit reaches it.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The position with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of this position.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a shard leaves with [`Log::subscribe`]: called with the position up to which all is
+/// committed.
+///
+/// It runs on whichever thread commits, which may be another shard's. It must return at once, must
+/// not panic, and must call nothing of the log but [`Log::committed`].
+pub type Wake = Box<dyn Fn(Lsn) + Send + Sync>;
+
+/// One order of groups of records, shared by all shards.
+pub trait Log: Send + Sync {
+    /// Puts the records of one turn of `shard` behind everything appended before.
+    ///
+    /// Takes the bytes and leaves `group` empty with a capacity to write the next turn into. Never
+    /// waits for a disk. An empty group adds nothing: the answer is then the position of the last
+    /// group of any shard.
+    ///
+    /// After a failure, and after [`close`](Self::close), the answer is [`Lsn::NEVER`] and the group
+    /// is not kept.
+    fn append(&self, shard: usize, group: &mut Vec<u8>) -> Lsn;
+
+    /// All groups up to this position are committed. Never goes back.
+    fn committed(&self) -> Lsn;
+
+    /// Registers the one callback of `shard`; a second call replaces the first.
+    ///
+    /// It is called once per commit, in the order of commits, unless the commit happened inside the
+    /// `append` that it belongs to: read [`committed`](Self::committed) after appending. It is also
+    /// called, with an unchanged position, when the log fails; [`failure`](Self::failure) then says why.
+    fn subscribe(&self, shard: usize, wake: Wake);
+
+    /// Bytes appended and not yet committed: what a shard that reads from publishers bounds.
+    fn pending_bytes(&self) -> usize;
+
+    /// Why nothing will be committed any more, or `None` while the log works.
+    ///
+    /// A failed write or sync is final: what the operating system still holds of it is unknown, so
+    /// a later success would prove nothing. Acknowledge nothing any more and end the process.
+    fn failure(&self) -> Option<LogFailure>;
+
+    /// What the log has done since it was opened.
+    fn stats(&self) -> LogStats;
+
+    /// Commits what was appended and stops. Returns when that is done; a second call does nothing.
+    fn close(&self);
+}
+
+/// Counters of one log since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// Commits: groups that became durable together count once.
+    pub commits: u64,
+    /// Groups appended.
+    pub groups: u64,
+    /// Bytes of records appended.
+    pub bytes: u64,
+}
+
+/// A log that can commit nothing any more.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the log failed to {operation} at byte {offset} of {name}: {error}")]
+#[non_exhaustive]
+pub struct LogFailure {
+    /// What was being done: `write` or `sync`.
+    pub operation: &'static str,
+    /// The position in the file, in bytes.
+    pub offset: u64,
+    /// The file, as it was named when the log was opened.
+    pub name: Arc<str>,
+    /// What the operating system answered.
+    #[source]
+    pub error: Arc<io::Error>,
+}

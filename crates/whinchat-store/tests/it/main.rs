@@ -1,0 +1,11 @@
+//! The logs through their public face.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is a failed test"
+)]
+
+mod contract;
+mod delayed;
+mod file;
+mod record;
