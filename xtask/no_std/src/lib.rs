@@ -1,0 +1,61 @@
+//! A static library without `std` over codec, topic and session: what firmware would link.
+//!
+//! It brings the two things that `std` otherwise brings, a panic handler and an allocator. If one crate below pulled
+//! in `std`, both would exist twice and this would not build. An allocator cannot be written without `unsafe`, which
+//! is why this package stands outside the workspace; a real device brings its own from a crate of its own.
+
+#![no_std]
+
+extern crate alloc;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use whinchat_codec as _;
+use whinchat_session as _;
+use whinchat_topic as _;
+
+const ARENA_BYTES: usize = 64 * 1024;
+
+/// Hands out one fixed arena from front to back and takes nothing back.
+struct Bump {
+    arena: UnsafeCell<[u8; ARENA_BYTES]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: `used` only grows, so no byte of the arena is ever handed out twice.
+unsafe impl Sync for Bump {}
+
+// SAFETY: a block lies inside the arena, starts at a multiple of its alignment, and overlaps no other block.
+unsafe impl GlobalAlloc for Bump {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let base = self.arena.get() as usize;
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                let start = (base + used).checked_next_multiple_of(layout.align())? - base;
+                start
+                    .checked_add(layout.size())
+                    .filter(|end| *end <= ARENA_BYTES)
+            });
+        match taken {
+            Ok(used) => ((base + used).next_multiple_of(layout.align())) as *mut u8,
+            Err(_) => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static ALLOCATOR: Bump = Bump {
+    arena: UnsafeCell::new([0; ARENA_BYTES]),
+    used: AtomicUsize::new(0),
+};
+
+#[panic_handler]
+fn halt(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}
