@@ -33,7 +33,10 @@ pub(crate) fn count(text: &str) -> usize {
 pub(crate) fn check_count(text: &str, max: usize, part: TopicPart) -> Result<(), TopicError> {
     let levels = count(text);
     if levels > max {
-        return Err(TopicError::new(part, TopicErrorKind::TooManyLevels { levels, max }));
+        return Err(TopicError::new(
+            part,
+            TopicErrorKind::TooManyLevels { levels, max },
+        ));
     }
     Ok(())
 }

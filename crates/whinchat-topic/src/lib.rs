@@ -8,13 +8,17 @@ extern crate std;
 
 mod error;
 mod filter;
+mod filter_index;
 mod levels;
 mod matches;
 mod name;
+mod name_index;
 mod shared;
 mod text;
 
 pub use error::{TOPIC_BYTES_MAX, TopicError, TopicErrorKind, TopicPart};
 pub use filter::{TopicFilter, TopicFilterBuf};
+pub use filter_index::{FilterId, FilterIndex, Generation};
 pub use name::{TopicName, TopicNameBuf};
+pub use name_index::{Cursor, NameIndex};
 pub use shared::{SharedFilter, SharedFilterBuf, Subscribed};

@@ -45,7 +45,10 @@ impl TopicName {
         levels::check(text, TopicPart::Name)?;
         if let Some(at) = levels::wildcard_at(text) {
             // v5 [MQTT-4.7.0-1], v311 [MQTT-4.7.1-1]
-            return Err(TopicError::new(TopicPart::Name, TopicErrorKind::Wildcard { at }));
+            return Err(TopicError::new(
+                TopicPart::Name,
+                TopicErrorKind::Wildcard { at },
+            ));
         }
         Ok(Self::cast(text))
     }

@@ -31,9 +31,15 @@ impl<'a> SharedFilter<'a> {
     /// The peer sees 0x8F.
     pub fn new(group: &'a str, filter: &'a TopicFilter) -> Result<Self, TopicError> {
         levels::check(group, TopicPart::ShareName)?; // v5 [MQTT-4.8.2-1]
-        if let Some(at) = group.bytes().position(|byte| matches!(byte, b'/' | b'+' | b'#')) {
+        if let Some(at) = group
+            .bytes()
+            .position(|byte| matches!(byte, b'/' | b'+' | b'#'))
+        {
             // v5 [MQTT-4.8.2-2]
-            return Err(TopicError::new(TopicPart::ShareName, TopicErrorKind::Wildcard { at }));
+            return Err(TopicError::new(
+                TopicPart::ShareName,
+                TopicErrorKind::Wildcard { at },
+            ));
         }
         Ok(Self { group, filter })
     }
@@ -53,7 +59,10 @@ impl<'a> SharedFilter<'a> {
     /// Copies both parts.
     #[must_use]
     pub fn to_owned(&self) -> SharedFilterBuf {
-        SharedFilterBuf { group: self.group.into(), filter: self.filter.into() }
+        SharedFilterBuf {
+            group: self.group.into(),
+            filter: self.filter.into(),
+        }
     }
 }
 
@@ -75,7 +84,10 @@ impl SharedFilterBuf {
     /// Lends both parts.
     #[must_use]
     pub fn as_shared_filter(&self) -> SharedFilter<'_> {
-        SharedFilter { group: &self.group, filter: &self.filter }
+        SharedFilter {
+            group: &self.group,
+            filter: &self.filter,
+        }
     }
 }
 
@@ -118,7 +130,9 @@ impl<'a> Subscribed<'a> {
     /// [`TopicError`] as from [`TopicFilter::new`] and [`SharedFilter::new`]; a shared filter
     /// without a ShareName or without a filter is an error too. The peer sees 0x8F.
     pub fn parse(text: &'a str) -> Result<Self, TopicError> {
-        let Some(rest) = text.strip_prefix(PREFIX).filter(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]))
+        let Some(rest) = text
+            .strip_prefix(PREFIX)
+            .filter(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]))
         else {
             return TopicFilter::new(text).map(Self::Plain);
         };
@@ -126,7 +140,11 @@ impl<'a> Subscribed<'a> {
         let rest = rest.strip_prefix('/').unwrap_or(rest);
         let Some((group, filter)) = rest.split_once('/') else {
             // v5 [MQTT-4.8.2-1] and [MQTT-4.8.2-2]
-            let kind = if rest.is_empty() { TopicErrorKind::Empty } else { TopicErrorKind::NoFilter };
+            let kind = if rest.is_empty() {
+                TopicErrorKind::Empty
+            } else {
+                TopicErrorKind::NoFilter
+            };
             return Err(TopicError::new(TopicPart::ShareName, kind));
         };
         SharedFilter::new(group, TopicFilter::new(filter)?).map(Self::Shared)

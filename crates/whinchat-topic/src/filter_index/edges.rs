@@ -1,0 +1,174 @@
+//! Owns the edge table: which node is the child of a given parent for a given literal level.
+//!
+//! Linear hashing with the chains inside the nodes (`Node::next`): the table grows and shrinks one
+//! bucket at a time, so that no insertion pays for rehashing a million edges while the index is
+//! locked, and an edge costs no memory of its own beyond its share of the bucket array.
+
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
+
+use hashbrown::DefaultHashBuilder;
+
+use super::arena::Arena;
+use super::node::{NONE, Node};
+
+pub(super) struct Edges {
+    /// The first node of each bucket's chain.
+    heads: Vec<u32>,
+    len: usize,
+    /// Seeded: who chooses the levels does not choose the buckets.
+    hasher: DefaultHashBuilder,
+}
+
+/// The hash of a level's text, worked out once per level and match.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LevelHash(u64);
+
+/// A chain that is looked at in vain costs a cache miss: two buckets per edge make that rare.
+const BUCKETS_PER_EDGE: usize = 2;
+const BUCKETS_MIN: usize = 4;
+
+impl Edges {
+    pub(super) fn new() -> Self {
+        Self {
+            heads: Vec::new(),
+            len: 0,
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    pub(super) fn level_hash(&self, level: &[u8]) -> LevelHash {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(level);
+        LevelHash(hasher.finish())
+    }
+
+    pub(super) fn find<K, V>(
+        &self,
+        nodes: &Arena<Node<K, V>>,
+        parent: u32,
+        level: &[u8],
+        hash: LevelHash,
+    ) -> u32 {
+        if self.heads.is_empty() {
+            return NONE;
+        }
+        let mut at = self.heads[self.bucket_of(parent, hash)];
+        while at != NONE {
+            let node = &nodes[at];
+            if node.parent == parent && node.label.as_bytes() == level {
+                break;
+            }
+            at = node.next;
+        }
+        at
+    }
+
+    /// Links a node that is not in the table. Its parent and label say where.
+    pub(super) fn insert<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>, number: u32) {
+        self.len += 1;
+        while self.heads.len() < (self.len * BUCKETS_PER_EDGE).max(BUCKETS_MIN) {
+            self.split(nodes);
+        }
+        self.link(nodes, number);
+    }
+
+    /// Unlinks a node that is in the table.
+    pub(super) fn remove<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>, number: u32) {
+        let next = nodes[number].next;
+        let bucket = self.bucket_of_node(&nodes[number]);
+        let mut at = self.heads[bucket];
+        if at == number {
+            self.heads[bucket] = next;
+        } else {
+            while nodes[at].next != number {
+                at = nodes[at].next;
+            }
+            nodes[at].next = next;
+        }
+        self.len -= 1;
+        // Four times the needed buckets before any is given up: no work while the size only wavers.
+        if self.heads.len() > (self.len * BUCKETS_PER_EDGE * 4).max(BUCKETS_MIN) {
+            for _ in 0..=BUCKETS_PER_EDGE * 4 {
+                self.merge(nodes);
+            }
+        }
+        if self.len == 0 {
+            self.heads = Vec::new();
+        }
+    }
+
+    /// The bytes held beyond `Self`.
+    pub(super) const fn memory_bytes(&self) -> usize {
+        self.heads.capacity() * size_of::<u32>()
+    }
+
+    /// Adds a bucket and moves to it what belongs there, all from one other bucket.
+    fn split<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>) {
+        let added = self.heads.len();
+        if added == self.heads.capacity() {
+            // An eighth at a time: room in reserve stays small beside the nodes.
+            self.heads.reserve_exact((added / 8).max(BUCKETS_MIN));
+        }
+        self.heads.push(NONE);
+        if added == 0 {
+            return;
+        }
+        let source = buddy(added);
+        let mut at = core::mem::replace(&mut self.heads[source], NONE);
+        while at != NONE {
+            let next = nodes[at].next;
+            self.link(nodes, at);
+            at = next;
+        }
+    }
+
+    /// Takes the last bucket away and moves what was in it to the one it was split from.
+    fn merge<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>) {
+        if self.heads.len() <= BUCKETS_MIN {
+            return;
+        }
+        let Some(mut at) = self.heads.pop() else {
+            return;
+        };
+        while at != NONE {
+            let next = nodes[at].next;
+            self.link(nodes, at);
+            at = next;
+        }
+        if self.heads.len() < self.heads.capacity() / 2 {
+            self.heads
+                .shrink_to(self.heads.len() + self.heads.len() / 8);
+        }
+    }
+
+    fn link<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>, number: u32) {
+        let bucket = self.bucket_of_node(&nodes[number]);
+        nodes[number].next = core::mem::replace(&mut self.heads[bucket], number);
+    }
+
+    fn bucket_of_node<K, V>(&self, node: &Node<K, V>) -> usize {
+        self.bucket_of(node.parent, self.level_hash(node.label.as_bytes()))
+    }
+
+    /// There must be a bucket.
+    fn bucket_of(&self, parent: u32, hash: LevelHash) -> usize {
+        // Both constants are odd and spread the parent's number over all bits; the upper half of
+        // the product depends on all of them.
+        let parent = u64::from(parent).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (hash.0 ^ parent).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        let bits = (mixed >> 32) as usize;
+        let mask = self.heads.len().next_power_of_two() - 1;
+        let bucket = bits & mask;
+        if bucket < self.heads.len() {
+            bucket
+        } else {
+            buddy(bucket)
+        }
+    }
+}
+
+/// The bucket that bucket `added` is split from: the same without its highest bit.
+const fn buddy(added: usize) -> usize {
+    added & !(1 << added.ilog2())
+}

@@ -1,0 +1,148 @@
+//! Owns the tree of nodes: finding, adding and freeing the path of a filter. The match is in
+//! `walk.rs`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::arena::Arena;
+use super::edges::Edges;
+use super::node::{Label, NONE, Node, ROOT};
+use super::subscribers::Subscribers;
+use crate::filter::{TopicFilter, TopicFilterBuf};
+
+pub(super) struct Tree<K, V> {
+    /// The root is always there, so that its number is never anyone else's.
+    pub(super) nodes: Arena<Node<K, V>>,
+    pub(super) edges: Edges,
+}
+
+impl<K, V> Tree<K, V> {
+    pub(super) fn new() -> Self {
+        let mut nodes = Arena::new();
+        let root = nodes.insert(Node::default());
+        debug_assert_eq!(root, ROOT);
+        Self {
+            nodes,
+            edges: Edges::new(),
+        }
+    }
+
+    /// The node of a filter, if some filter begins with all of its levels.
+    pub(super) fn find(&self, filter: &str) -> Option<u32> {
+        let mut at = ROOT;
+        for level in filter.split('/') {
+            at = self.child(at, level);
+            if at == NONE {
+                return None;
+            }
+        }
+        Some(at)
+    }
+
+    /// The node of a filter; what is missing of its path is added.
+    pub(super) fn find_or_add(&mut self, filter: &str) -> u32 {
+        let mut at = ROOT;
+        for level in filter.split('/') {
+            let child = self.child(at, level);
+            at = if child == NONE {
+                self.add_child(at, level)
+            } else {
+                child
+            };
+        }
+        at
+    }
+
+    /// Frees the node and the path to it, as far as no other filter needs them.
+    pub(super) fn prune(&mut self, number: u32) {
+        let mut at = number;
+        while at != ROOT && self.nodes[at].is_unused() {
+            let parent = self.nodes[at].parent;
+            match self.nodes[at].label {
+                Label::Plus => self.nodes[parent].plus = NONE,
+                Label::Hash => self.nodes[parent].hash = NONE,
+                Label::Short { .. } | Label::Long(_) => {
+                    self.edges.remove(&mut self.nodes, at);
+                    self.nodes[parent].literals -= 1;
+                }
+            }
+            self.nodes.remove(at);
+            at = parent;
+        }
+    }
+
+    /// Whether there is such a place; a vacant one has no subscribers.
+    pub(super) fn contains(&self, number: u32) -> bool {
+        self.nodes.get(number).is_some()
+    }
+
+    pub(super) fn subscribers(&self, number: u32) -> &Subscribers<K, V> {
+        &self.nodes[number].subscribers
+    }
+
+    pub(super) fn subscribers_mut(&mut self, number: u32) -> &mut Subscribers<K, V> {
+        &mut self.nodes[number].subscribers
+    }
+
+    pub(super) fn first_level(&self, number: u32) -> &[u8] {
+        let mut at = number;
+        while self.nodes[at].parent != ROOT {
+            at = self.nodes[at].parent;
+        }
+        self.nodes[at].label.as_bytes()
+    }
+
+    /// The filter whose last level is this node.
+    pub(super) fn filter(&self, number: u32) -> TopicFilterBuf {
+        let mut levels = Vec::new();
+        let mut at = number;
+        while at != ROOT {
+            levels.push(self.nodes[at].label.as_bytes());
+            at = self.nodes[at].parent;
+        }
+        levels.reverse();
+        let text = String::from_utf8(levels.join(&b'/')).expect("levels are cut at `/` from text");
+        TopicFilter::cast(&text).into()
+    }
+
+    pub(super) const fn node_count(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let held = self.nodes.values();
+        let held = held.map(|node| node.label.memory_bytes() + node.subscribers.memory_bytes());
+        self.nodes.memory_bytes() + self.edges.memory_bytes() + held.sum::<usize>()
+    }
+
+    fn child(&self, parent: u32, level: &str) -> u32 {
+        match level {
+            "+" => self.nodes[parent].plus,
+            "#" => self.nodes[parent].hash,
+            _ if self.nodes[parent].literals == 0 => NONE,
+            _ => {
+                let level = level.as_bytes();
+                self.edges
+                    .find(&self.nodes, parent, level, self.edges.level_hash(level))
+            }
+        }
+    }
+
+    fn add_child(&mut self, parent: u32, level: &str) -> u32 {
+        let label = match level {
+            "+" => Label::Plus,
+            "#" => Label::Hash,
+            _ => Label::literal(level),
+        };
+        let child = self.nodes.insert(Node::new(parent, label));
+        match level {
+            "+" => self.nodes[parent].plus = child,
+            "#" => self.nodes[parent].hash = child,
+            _ => {
+                self.edges.insert(&mut self.nodes, child);
+                self.nodes[parent].literals += 1;
+            }
+        }
+        child
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the public face of `whinchat-topic`.
+
+mod oracle;
+mod spec_examples;
