@@ -1,1 +1,6 @@
 //! An embeddable MQTT 3.1, 3.1.1 and 5.0 broker.
+
+pub mod config;
+mod limits;
+
+pub use limits::{BrokerLimits, Limit, QueueOverflow};
