@@ -1,0 +1,215 @@
+//! UNSUBSCRIBE (MQTT 5.0 section 3.10). The syntax of topic filters belongs to `whinchat-topic`.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::subscribe::{FILTER, too_many_filters};
+use super::{properties_len, put_properties};
+use crate::error::{DecodeErrorKind, EncodeErrorKind};
+use crate::reader::Reader;
+use crate::string::check;
+use crate::writer::put_binary;
+use crate::{
+    DecodeError, DecodeLimits, EncodeError, PacketId, PacketType, ProtocolVersion,
+    UnsubscribeProperties, UnsubscribePropertiesRef, Utf8String, slices,
+};
+
+/// UNSUBSCRIBE, borrowed: a client gives up some subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsubscribeRef<'a> {
+    /// Identifier that the UNSUBACK will repeat.
+    pub packet_id: PacketId,
+    /// Properties; none in 3.x.
+    pub properties: UnsubscribePropertiesRef<'a>,
+    /// At least one topic filter.
+    pub filters: Filters<'a>,
+}
+
+/// UNSUBSCRIBE: a client gives up some subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Unsubscribe {
+    /// Identifier that the UNSUBACK will repeat.
+    pub packet_id: PacketId,
+    /// Properties; none in 3.x.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub properties: UnsubscribeProperties,
+    /// At least one topic filter.
+    pub filters: Vec<Utf8String>,
+}
+
+/// The topic filters of an UNSUBSCRIBE in order: an iterator over bytes that were checked.
+///
+/// A copy starts where the original stands.
+#[derive(Clone, Copy)]
+pub struct Filters<'a> {
+    source: Source<'a>,
+    len: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Wire(Reader<'a>),
+    Owned(&'a [Utf8String]),
+}
+
+impl<'a> Filters<'a> {
+    /// Checks the payload of an UNSUBSCRIBE.
+    fn decode(mut body: Reader<'a>, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        if body.is_empty() {
+            // [MQTT-3.10.3-2]
+            return Err(DecodeError::new(FILTER, DecodeErrorKind::NoFilters));
+        }
+        let source = Source::Wire(body);
+        let mut len = 0;
+        while !body.is_empty() {
+            if len == usize::from(limits.filters) {
+                return Err(too_many_filters(limits));
+            }
+            // [MQTT-3.10.3-1]
+            body.utf8_string(FILTER, limits)?;
+            len += 1;
+        }
+        Ok(Self { source, len })
+    }
+
+    /// How many are left.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none is left.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The same filters, to walk over more than once.
+    #[inline]
+    pub const fn iter(&self) -> Self {
+        *self
+    }
+}
+
+impl<'a> Iterator for Filters<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        self.len = self.len.checked_sub(1)?;
+        match &mut self.source {
+            Source::Wire(body) => body.utf8_string(FILTER, &DecodeLimits::default()).ok(),
+            Source::Owned(filters) => {
+                let (first, rest) = filters.split_first()?;
+                *filters = rest;
+                Some(first.as_str())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
+    }
+}
+
+impl ExactSizeIterator for Filters<'_> {}
+
+impl<'a> From<&'a [Utf8String]> for Filters<'a> {
+    fn from(filters: &'a [Utf8String]) -> Self {
+        Self {
+            source: Source::Owned(filters),
+            len: filters.len(),
+        }
+    }
+}
+
+impl PartialEq for Filters<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Filters<'_> {}
+
+impl fmt::Debug for Filters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a> UnsubscribeRef<'a> {
+    pub(super) fn decode(
+        mut body: Reader<'a>,
+        version: ProtocolVersion,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let packet_id = body.packet_id()?;
+        let properties = if version.is_v5() {
+            UnsubscribePropertiesRef::read(&mut body, limits)?
+        } else {
+            UnsubscribePropertiesRef::default()
+        };
+        Ok(Self {
+            packet_id,
+            properties,
+            filters: Filters::decode(body, limits)?,
+        })
+    }
+
+    fn remaining_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
+        if self.filters.is_empty() {
+            return Err(EncodeError::new(FILTER, EncodeErrorKind::NoFilters));
+        }
+        let mut len = 2 + properties_len(self.properties.raw(), version)?;
+        for filter in self.filters {
+            check(FILTER, filter)?;
+            len += 2 + filter.len();
+        }
+        Ok(len)
+    }
+
+    #[inline]
+    const fn first_byte(&self) -> u8 {
+        PacketType::Unsubscribe.first_byte()
+    }
+
+    fn put(&self, version: ProtocolVersion, out: &mut BytesMut) {
+        out.put_u16(self.packet_id.get());
+        put_properties(self.properties.raw(), version, out);
+        for filter in self.filters {
+            put_binary(out, filter.as_bytes());
+        }
+    }
+
+    /// The same packet with everything copied.
+    pub fn to_owned(&self) -> Unsubscribe {
+        self.owned(None)
+    }
+
+    pub(super) fn owned(&self, parent: Option<&Bytes>) -> Unsubscribe {
+        Unsubscribe {
+            packet_id: self.packet_id,
+            properties: self.properties.to_owned_in(parent),
+            filters: self
+                .filters
+                .map(|filter| slices::own_str(parent, filter))
+                .collect(),
+        }
+    }
+}
+
+impl Unsubscribe {
+    /// The same packet, borrowed.
+    pub fn borrowed(&self) -> UnsubscribeRef<'_> {
+        UnsubscribeRef {
+            packet_id: self.packet_id,
+            properties: self.properties.borrowed(),
+            filters: Filters::from(self.filters.as_slice()),
+        }
+    }
+}
+
+super::encoding! { UnsubscribeRef Unsubscribe Unsubscribe }

@@ -1,0 +1,3 @@
+//! The codec from outside: one module per kind of test.
+
+mod wire;
