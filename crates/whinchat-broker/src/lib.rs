@@ -2,5 +2,6 @@
 
 pub mod config;
 mod limits;
+pub mod metrics;
 
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
