@@ -6,6 +6,8 @@ extern crate alloc;
 
 mod error;
 mod frame;
+#[cfg(feature = "serde")]
+mod json;
 mod limits;
 mod packet;
 mod packet_id;

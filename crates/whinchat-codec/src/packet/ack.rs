@@ -93,6 +93,7 @@ macro_rules! ack {
             /// How it went; 3.x has success only.
             pub reason: $crate::$reason,
             /// Properties; none in 3.x.
+            #[cfg_attr(feature = "serde", serde(default))]
             pub properties: $crate::$properties,
         }
 

@@ -124,6 +124,24 @@ macro_rules! property_sets {
                     self.iter().fmt(f)
                 }
             }
+            #[cfg(feature = "serde")]
+            impl serde::Serialize for $owned {
+                fn serialize<S: serde::Serializer>(
+                    &self,
+                    serializer: S,
+                ) -> Result<S::Ok, S::Error> {
+                    $crate::json::serialize_properties(Place::$place, self.0.borrowed(), serializer)
+                }
+            }
+
+            #[cfg(feature = "serde")]
+            impl<'de> serde::Deserialize<'de> for $owned {
+                fn deserialize<D: serde::Deserializer<'de>>(
+                    deserializer: D,
+                ) -> Result<Self, D::Error> {
+                    $crate::json::deserialize_properties(Place::$place, deserializer).map(Self)
+                }
+            }
         )+
 
         /// The owned type of a place.

@@ -115,6 +115,15 @@ macro_rules! properties {
             repeatable
         }
 
+        /// The name of a property in JSON: that of its getter.
+        #[cfg(feature = "serde")]
+        pub(crate) fn key_in(place: Place, property: Property) -> Option<&'static str> {
+            match (place, property) {
+                $($($((Place::$place, Property::$name) => Some(stringify!($get)),)+)+)+
+                _ => None,
+            }
+        }
+
         $($(
             accessors! { $kind $name $doc $get $set $with $remove [$($place)+] }
         )+)+
