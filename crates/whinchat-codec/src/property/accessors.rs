@@ -49,6 +49,12 @@ macro_rules! property_sets {
                     self.0.iter()
                 }
 
+                /// The properties as they stand on the wire, without the Property Length.
+                #[inline]
+                pub const fn as_bytes(self) -> &'a [u8] {
+                    self.0.bytes()
+                }
+
                 /// The same properties, copied.
                 pub fn to_owned(self) -> $owned {
                     $owned(self.0.to_owned(None))
