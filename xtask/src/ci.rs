@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{cargo, run as run_command};
 use crate::{
-    Outcome, bench, docs, features, fuzz, no_arguments, no_std, package, setup, test, tidy,
+    Outcome, bench, docs, features, fuzz, interop, no_arguments, no_std, package, setup, test, tidy,
 };
 
 pub(crate) const USAGE: &str = "
@@ -64,6 +64,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "fuzz",
         run: || fuzz::run(&[]),
+    },
+    Step {
+        name: "interop",
+        run: || interop::run(&[]),
     },
 ];
 

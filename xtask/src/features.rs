@@ -20,8 +20,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     for package in workspace::published(&metadata) {
         for selection in selections(package) {
             run_command(
-                &mut cargo(["check", "--quiet", "--package", package.name.as_str()])
-                    .args(&selection),
+                cargo(["check", "--quiet", "--package", package.name.as_str()]).args(&selection),
             )?;
         }
     }

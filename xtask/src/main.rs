@@ -10,6 +10,7 @@ mod ci;
 mod docs;
 mod features;
 mod fuzz;
+mod interop;
 mod no_std;
 mod package;
 mod process;
@@ -79,6 +80,12 @@ const CHORES: &[Chore] = &[
         summary: "a few seconds of every fuzz target, or one for long",
         usage: fuzz::USAGE,
         run: fuzz::run,
+    },
+    Chore {
+        name: "interop",
+        summary: "other people's clients and brokers against ours",
+        usage: interop::USAGE,
+        run: interop::run,
     },
     Chore {
         name: "bench",

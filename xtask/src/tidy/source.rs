@@ -89,10 +89,9 @@ pub(super) fn holds_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
         let before = line[..start].chars().next_back();
         let after = line[start + word.len()..].chars().next();
-        let opens_with_letter = word.starts_with(part_of_word);
-        let ends_with_letter = word.ends_with(part_of_word);
-        !(opens_with_letter && before.is_some_and(part_of_word))
-            && !(ends_with_letter && after.is_some_and(part_of_word))
+        let goes_on_before = word.starts_with(part_of_word) && before.is_some_and(part_of_word);
+        let goes_on_after = word.ends_with(part_of_word) && after.is_some_and(part_of_word);
+        !goes_on_before && !goes_on_after
     })
 }
 
