@@ -16,7 +16,8 @@ pub struct DecodeLimits {
     pub user_properties: u16,
     /// Bytes of one UTF-8 string. Over it: 0x97.
     pub string_bytes: u16,
-    /// Levels of the topic name of a PUBLISH and of a will. Over it: 0x90 (Topic Name invalid).
+    /// Levels of the topic name of a PUBLISH and of a will; 65,535 bounds nothing. Over it: 0x90
+    /// (Topic Name invalid).
     pub topic_levels: u16,
     /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE. Over it: 0x97.
     pub filters: u16,

@@ -150,8 +150,10 @@ impl<'a> Reader<'a> {
                 return Err(DecodeError::new(field, DecodeErrorKind::Wildcard));
             }
         }
-        // A name has at most one level more than it has bytes.
-        if bytes.len() >= usize::from(limits.topic_levels) {
+        // A name has at most one level more than it has bytes, so the longest has 65,536: the
+        // default of the limit must not refuse it.
+        let max = limits.topic_levels;
+        if max < u16::MAX && bytes.len() >= usize::from(max) {
             check_levels(field, bytes, limits.topic_levels)?;
         }
         Ok(topic)
