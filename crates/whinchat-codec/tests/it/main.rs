@@ -1,3 +1,4 @@
 //! The codec from outside: one module per kind of test.
 
+mod golden;
 mod wire;
