@@ -124,7 +124,7 @@ def keeps(it, **more):
 def session_resumed(it):
     for qos in (1, 2):
         topic = it.topic(str(qos))
-        client = it.client(**keeps(it, client_id=f"resumed-{it.version}-{qos}"))
+        client = it.client(**keeps(it, client_id=f"paho-resumed-{it.version}-{qos}"))
         flags, _, _ = client.connect()
         check(not flags.session_present, "a session is present at the first connection")
         client.subscribe(topic, qos=qos)
@@ -141,11 +141,11 @@ def session_resumed(it):
 
 def clean_start_forgets(it):
     topic = it.topic()
-    kept = it.client(**keeps(it, client_id=f"forgotten-{it.version}"))
+    kept = it.client(**keeps(it, client_id=f"paho-forgotten-{it.version}"))
     kept.connect()
     kept.subscribe(topic, qos=1)
     kept.disconnect()
-    fresh = it.client(client_id=f"forgotten-{it.version}")
+    fresh = it.client(client_id=f"paho-forgotten-{it.version}")
     flags, _, _ = fresh.connect()
     check(not flags.session_present, "a session is present after a clean start")
     fresh.publish(topic, "unheard", 1)
@@ -154,9 +154,9 @@ def clean_start_forgets(it):
 
 
 def taken_over(it):
-    first = it.connected(client_id=f"same-{it.version}")
+    first = it.connected(client_id=f"paho-same-{it.version}")
     first.subscribe(it.topic(), qos=0)
-    second = it.connected(client_id=f"same-{it.version}")
+    second = it.connected(client_id=f"paho-same-{it.version}")
     _, reason, _ = wait(first.disconnects, "end of the first connection")
     if it.version == "v5":
         check(reason.value == 0x8E, f"the first connection was told {reason}")
@@ -168,7 +168,7 @@ def unfinished_exchange(qos):
     """A message that was not acknowledged comes again, marked, after a cut."""
 
     def case(it):
-        client = it.client(**keeps(it, client_id=f"unfinished-{it.version}-{qos}", manual_ack=True))
+        client = it.client(**keeps(it, client_id=f"paho-unfinished-{it.version}-{qos}", manual_ack=True))
         client.connect()
         client.subscribe(it.topic(), qos=qos)
         publisher = it.connected()

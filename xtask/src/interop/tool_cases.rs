@@ -219,7 +219,7 @@ fn thousand_lines_in_order(client: Client<'_>) -> Result<(), String> {
 fn session_resumed(client: Client<'_>) -> Result<(), String> {
     for qos in ["1", "2"] {
         let topic = format!("tools/{}/session/{qos}", client.version.name());
-        let id = format!("resumed-{}-{qos}", client.version.name());
+        let id = format!("tools-resumed-{}-{qos}", client.version.name());
         let args = ["-t", &topic, "-q", qos, "-i", &id, "-c"];
         client.subscribe(&args)?.cut()?;
         for payload in ["one", "two", "three"] {

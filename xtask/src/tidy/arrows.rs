@@ -69,11 +69,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// All that the crates without `std` may bring along when no feature is asked for.
+/// All that the crates without `std` may bring along when no feature is asked for. `ref-cast` makes the borrowed
+/// topic types out of `str` in code that the crate itself may not write: it would be unsafe.
 const NO_STD_DEPENDENCIES: &[&str] = &[
     "bytes",
     "hashbrown",
     "nom",
+    "ref-cast",
     "simdutf8",
     "whinchat-codec",
     "whinchat-topic",
