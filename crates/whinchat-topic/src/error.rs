@@ -56,8 +56,15 @@ pub enum TopicErrorKind {
         /// Where it stands.
         at: usize,
     },
+    /// `/` stands in a ShareName.
+    Separator {
+        /// Where it stands.
+        at: usize,
+    },
     /// `$share/{ShareName}` has no `/` after the ShareName, so that there is no filter.
     NoFilter,
+    /// A shared filter was asked for, and the text does not begin with `$share/`.
+    NotShared,
 }
 
 /// Why a text is no topic name, topic filter or shared filter.
@@ -134,7 +141,9 @@ impl fmt::Display for TopicError {
             TopicErrorKind::MultiLevelNotLast { at } => {
                 write!(f, "# at byte {at} is not the last level")
             }
+            TopicErrorKind::Separator { at } => write!(f, "/ at byte {at}"),
             TopicErrorKind::NoFilter => f.write_str("no filter follows it"),
+            TopicErrorKind::NotShared => f.write_str("does not begin with $share/"),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::str::FromStr;
 
 use crate::error::{TopicError, TopicErrorKind, TopicPart};
 use crate::filter::{TopicFilter, TopicFilterBuf};
@@ -31,15 +32,18 @@ impl<'a> SharedFilter<'a> {
     /// The peer sees 0x8F.
     pub fn new(group: &'a str, filter: &'a TopicFilter) -> Result<Self, TopicError> {
         levels::check(group, TopicPart::ShareName)?; // v5 [MQTT-4.8.2-1]
-        if let Some(at) = group
+        let forbidden = group
             .bytes()
-            .position(|byte| matches!(byte, b'/' | b'+' | b'#'))
-        {
-            // v5 [MQTT-4.8.2-2]
-            return Err(TopicError::new(
-                TopicPart::ShareName,
-                TopicErrorKind::Wildcard { at },
-            ));
+            .position(|byte| matches!(byte, b'/' | b'+' | b'#'));
+        if let Some(at) = forbidden {
+            // v5 [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+            let separator = group.as_bytes().get(at) == Some(&b'/');
+            let kind = if separator {
+                TopicErrorKind::Separator { at }
+            } else {
+                TopicErrorKind::Wildcard { at }
+            };
+            return Err(TopicError::new(TopicPart::ShareName, kind));
         }
         Ok(Self { group, filter })
     }
@@ -87,6 +91,21 @@ impl SharedFilterBuf {
         SharedFilter {
             group: &self.group,
             filter: &self.filter,
+        }
+    }
+}
+
+/// Reads `$share/{ShareName}/{filter}`.
+impl FromStr for SharedFilterBuf {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        match Subscribed::parse(text)? {
+            Subscribed::Shared(shared) => Ok(shared.to_owned()),
+            Subscribed::Plain(_) => Err(TopicError::new(
+                TopicPart::Filter,
+                TopicErrorKind::NotShared,
+            )),
         }
     }
 }

@@ -4,20 +4,16 @@
 //! bucket at a time, so that no insertion pays for rehashing a million edges while the index is
 //! locked, and an edge costs no memory of its own beyond its share of the bucket array.
 
-use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hasher};
-
-use hashbrown::DefaultHashBuilder;
-
-use super::arena::Arena;
 use super::node::{NONE, Node};
+use crate::arena::Arena;
+use crate::text_hasher::TextHasher;
+use alloc::vec::Vec;
 
 pub(super) struct Edges {
     /// The first node of each bucket's chain.
     heads: Vec<u32>,
     len: usize,
-    /// Seeded: who chooses the levels does not choose the buckets.
-    hasher: DefaultHashBuilder,
+    hasher: TextHasher,
 }
 
 /// The hash of a level's text, worked out once per level and match.
@@ -26,21 +22,19 @@ pub(super) struct LevelHash(u64);
 
 /// A chain that is looked at in vain costs a cache miss: two buckets per edge make that rare.
 const BUCKETS_PER_EDGE: usize = 2;
-const BUCKETS_MIN: usize = 4;
+const BUCKETS_MIN: usize = 16;
 
 impl Edges {
     pub(super) fn new() -> Self {
         Self {
             heads: Vec::new(),
             len: 0,
-            hasher: DefaultHashBuilder::default(),
+            hasher: TextHasher::new(),
         }
     }
 
     pub(super) fn level_hash(&self, level: &[u8]) -> LevelHash {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(level);
-        LevelHash(hasher.finish())
+        LevelHash(self.hasher.hash(level))
     }
 
     pub(super) fn find<K, V>(
@@ -87,11 +81,9 @@ impl Edges {
             nodes[at].next = next;
         }
         self.len -= 1;
-        // Four times the needed buckets before any is given up: no work while the size only wavers.
-        if self.heads.len() > (self.len * BUCKETS_PER_EDGE * 4).max(BUCKETS_MIN) {
-            for _ in 0..=BUCKETS_PER_EDGE * 4 {
-                self.merge(nodes);
-            }
+        // A quarter more than is needed stays: no work while the size only wavers.
+        while self.heads.len() > (self.len * BUCKETS_PER_EDGE * 5 / 4).max(BUCKETS_MIN) {
+            self.merge(nodes);
         }
         if self.len == 0 {
             self.heads = Vec::new();
@@ -125,9 +117,6 @@ impl Edges {
 
     /// Takes the last bucket away and moves what was in it to the one it was split from.
     fn merge<K, V>(&mut self, nodes: &mut Arena<Node<K, V>>) {
-        if self.heads.len() <= BUCKETS_MIN {
-            return;
-        }
         let Some(mut at) = self.heads.pop() else {
             return;
         };
@@ -136,9 +125,9 @@ impl Edges {
             self.link(nodes, at);
             at = next;
         }
-        if self.heads.len() < self.heads.capacity() / 2 {
-            self.heads
-                .shrink_to(self.heads.len() + self.heads.len() / 8);
+        let room = self.heads.len() + self.heads.len() / 8;
+        if self.heads.capacity() > room + room / 8 + 4 * BUCKETS_MIN {
+            self.heads.shrink_to(room);
         }
     }
 

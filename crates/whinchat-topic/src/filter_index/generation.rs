@@ -2,11 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
-use core::hash::BuildHasher;
-
-use hashbrown::DefaultHashBuilder;
 
 use crate::name::TopicName;
+use crate::text_hasher::TextHasher;
 
 /// A stamp of [`FilterIndex::generation_of`](crate::FilterIndex::generation_of). Stamps of the same
 /// index and the same first level are equal only if nothing changed in between.
@@ -21,7 +19,7 @@ pub(super) struct Generations {
     /// an old stamp: so there is a fixed number of them, and levels share them by hash.
     by_first_level: Box<[u64]>,
     wildcard: u64,
-    hasher: DefaultHashBuilder,
+    hasher: TextHasher,
 }
 
 const COUNTERS: usize = 256;
@@ -31,7 +29,7 @@ impl Generations {
         Self {
             by_first_level: vec![0; COUNTERS].into_boxed_slice(),
             wildcard: 0,
-            hasher: DefaultHashBuilder::default(),
+            hasher: TextHasher::new(),
         }
     }
 
@@ -64,6 +62,6 @@ impl Generations {
     }
 
     fn slot(&self, first_level: &[u8]) -> usize {
-        self.hasher.hash_one(first_level) as usize % COUNTERS
+        self.hasher.hash(first_level) as usize % COUNTERS
     }
 }

@@ -20,11 +20,9 @@
 //!
 //! Read first: `matches.rs`, then `tree.rs`, `edges.rs`.
 
-mod arena;
 mod edges;
 mod generation;
 mod node;
-mod subscribers;
 mod tree;
 mod walk;
 
@@ -42,7 +40,8 @@ pub use generation::Generation;
 ///
 /// `K` says who subscribed and `V` with which options; both are small copies. One filter holds each
 /// `K` once. A shared subscription is a subscriber of its own kind: let `K` be an enum of session
-/// and group, and `$share/g/t` and `t` are separate entries.
+/// and group, and `$share/g/t` and `t` are separate entries; [`SharedGroups`](crate::SharedGroups)
+/// numbers the groups and knows their members.
 ///
 /// A match costs one look-up for each prefix of a stored filter that matches the same number of the
 /// name's levels, and allocates nothing for names of up to 16 levels. No operation recurses, and

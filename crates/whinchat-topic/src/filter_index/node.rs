@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::subscribers::Subscribers;
+use crate::subscribers::Subscribers;
 
 /// The root, which is nobody's child: so the same number says "no such node".
 pub(super) const ROOT: u32 = 0;

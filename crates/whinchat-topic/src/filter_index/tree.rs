@@ -4,11 +4,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::arena::Arena;
 use super::edges::Edges;
 use super::node::{Label, NONE, Node, ROOT};
-use super::subscribers::Subscribers;
+use crate::arena::Arena;
 use crate::filter::{TopicFilter, TopicFilterBuf};
+use crate::subscribers::Subscribers;
 
 pub(super) struct Tree<K, V> {
     /// The root is always there, so that its number is never anyone else's.

@@ -1,10 +1,12 @@
 //! Both indexes against the plain definition of a match, under random steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use whinchat_topic::{FilterIndex, NameIndex, TopicFilterBuf, TopicNameBuf};
+use whinchat_topic::{
+    FilterIndex, NameIndex, TopicFilter, TopicFilterBuf, TopicName, TopicNameBuf,
+};
 
 /// Few different levels, so that random filters and names meet; two that sort around `/`, and one
 /// too long to stand in its node.
@@ -71,6 +73,37 @@ fn matched_plainly(model: &Model, name: &TopicNameBuf) -> Vec<(u8, u8)> {
     found
 }
 
+/// How many prefixes of the filters match the beginning of the name: the nodes that a match has to
+/// visit, and no more.
+fn reached(model: &Model, name: &TopicNameBuf) -> usize {
+    let name_levels: Vec<_> = name.levels().collect();
+    let mut prefixes = BTreeSet::new();
+    for (filter, _) in model.keys() {
+        let levels: Vec<_> = filter.levels().collect();
+        prefixes.extend((1..=levels.len()).map(|depth| levels[..depth].to_vec()));
+    }
+    let reached = prefixes.iter().filter(|prefix| {
+        let beginning = match prefix.last() {
+            Some(&"#") => &name_levels[..],
+            _ => match name_levels.get(..prefix.len()) {
+                Some(beginning) => beginning,
+                None => return false,
+            },
+        };
+        match (TopicFilter::new(&prefix.join("/")), beginning.join("/")) {
+            (Ok(prefix), name) if !name.is_empty() => {
+                prefix.matches(TopicName::from_validated(&name))
+            }
+            // An empty first level, which is no topic of its own.
+            (prefix, name) => match prefix {
+                Err(_) => name.is_empty(),
+                Ok(prefix) => prefix.is_wildcard(),
+            },
+        }
+    });
+    reached.count()
+}
+
 proptest! {
     #[test]
     fn filter_index_agrees_with_the_definition(steps in steps(), probes in vec(name(), 1..6)) {
@@ -101,6 +134,8 @@ proptest! {
                 }
                 Step::Match(name) => {
                     prop_assert_eq!(matched(&index, &name), matched_plainly(&model, &name));
+                    let visited = index.for_each_match(&name, |_, _| {});
+                    prop_assert_eq!(visited, 1 + reached(&model, &name));
                 }
             }
             prop_assert_eq!(index.len(), model.len());

@@ -1,4 +1,4 @@
-//! Owns the memory of nodes: numbered places that never move, given back in blocks.
+//! Owns [`Arena`]: numbered places that never move, given back in blocks.
 //!
 //! Blocks bound what one insertion costs (nothing is copied when the arena grows) and let memory
 //! return after a burst: a block with no value in it is freed, whatever its neighbours hold.
@@ -10,7 +10,7 @@ use core::mem;
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 10;
 
-pub(super) struct Arena<T> {
+pub(crate) struct Arena<T> {
     blocks: Vec<Block<T>>,
     /// Blocks that may have room, the one to fill next at the end.
     open: Vec<u32>,
@@ -24,7 +24,7 @@ struct Block<T> {
 }
 
 impl<T: Default> Arena<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             blocks: Vec::new(),
             open: Vec::new(),
@@ -33,12 +33,12 @@ impl<T: Default> Arena<T> {
     }
 
     /// How many values there are.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// Keeps a value and gives its number.
-    pub(super) fn insert(&mut self, value: T) -> u32 {
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         let index = match self.open.last() {
             Some(&index) => index,
@@ -62,7 +62,7 @@ impl<T: Default> Arena<T> {
     }
 
     /// Takes a value out. Its number may be given again.
-    pub(super) fn remove(&mut self, number: u32) -> T {
+    pub(crate) fn remove(&mut self, number: u32) -> T {
         let (index, at) = split(number);
         let block = &mut self.blocks[index];
         if block.is_full() {
@@ -70,26 +70,21 @@ impl<T: Default> Arena<T> {
         }
         let value = mem::take(&mut block.places[at]);
         block.vacant.push(at as u16);
-        if block.vacant.len() == block.places.len() {
-            *block = Block {
-                places: Vec::new(),
-                vacant: Vec::new(),
-            };
+        if block.is_empty() {
+            *block = Block::with_capacity(0);
+            self.drop_trailing_blocks();
         }
         self.len -= 1;
-        if self.len == 0 {
-            *self = Self::new();
-        }
         value
     }
 
-    pub(super) fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let (index, at) = split(number);
         self.blocks.get(index)?.places.get(at)
     }
 
     /// The bytes held, beyond `Self`.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         let blocks = self.blocks.iter().map(|block| {
             block.places.capacity() * size_of::<T>() + block.vacant.capacity() * size_of::<u16>()
         });
@@ -102,10 +97,7 @@ impl<T: Default> Arena<T> {
         let index = self.blocks.len();
         // The first block grows by doubling, so that a small index stays small.
         let capacity = if index == 0 { 0 } else { BLOCK };
-        self.blocks.push(Block {
-            places: Vec::with_capacity(capacity),
-            vacant: Vec::new(),
-        });
+        self.blocks.push(Block::with_capacity(capacity));
         let index = u32::try_from(index)
             .ok()
             .filter(|&index| index < 1 << (u32::BITS - BLOCK_BITS));
@@ -114,7 +106,15 @@ impl<T: Default> Arena<T> {
         index
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+    fn drop_trailing_blocks(&mut self) {
+        while self.blocks.pop_if(|block| block.is_empty()).is_some() {}
+        let count = self.blocks.len();
+        self.open.retain(|&index| (index as usize) < count);
+        self.blocks.shrink_to(count * 2);
+        self.open.shrink_to(self.open.len() * 2);
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().flat_map(|block| &block.places)
     }
 }
@@ -136,6 +136,17 @@ impl<T> core::ops::IndexMut<u32> for Arena<T> {
 }
 
 impl<T> Block<T> {
+    fn with_capacity(capacity: usize) -> Self {
+        Self {
+            places: Vec::with_capacity(capacity),
+            vacant: Vec::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.vacant.len() == self.places.len()
+    }
+
     fn is_full(&self) -> bool {
         self.vacant.is_empty() && self.places.len() == BLOCK
     }

@@ -8,13 +8,13 @@ use core::{mem, slice};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-pub(super) enum Subscribers<K, V> {
+pub(crate) enum Subscribers<K, V> {
     None,
     One((K, V)),
     Many(Box<Many<K, V>>),
 }
 
-pub(super) struct Many<K, V> {
+pub(crate) struct Many<K, V> {
     entries: Vec<(K, V)>,
     /// Where each key stands in `entries`, from `INDEXED_MIN` entries on; empty below.
     positions: HashTable<u32>,
@@ -25,11 +25,11 @@ pub(super) struct Many<K, V> {
 const INDEXED_MIN: usize = 32;
 
 impl<K, V> Subscribers<K, V> {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    pub(super) fn as_slice(&self) -> &[(K, V)] {
+    pub(crate) fn as_slice(&self) -> &[(K, V)] {
         match self {
             Self::None => &[],
             Self::One(entry) => slice::from_ref(entry),
@@ -38,7 +38,7 @@ impl<K, V> Subscribers<K, V> {
     }
 
     /// The bytes held beyond `Self`.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             Self::None | Self::One(_) => 0,
             Self::Many(many) => {
@@ -51,7 +51,7 @@ impl<K, V> Subscribers<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy> Subscribers<K, V> {
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let at = match self {
             Self::None => return None,
             Self::One(entry) => (entry.0 == *key).then_some(0)?,
@@ -61,7 +61,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Subscribers<K, V> {
     }
 
     /// Gives the value that this replaces.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self {
             Self::None => *self = Self::One((key, value)),
             Self::One(entry) if entry.0 == key => return Some(mem::replace(&mut entry.1, value)),
@@ -83,7 +83,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Subscribers<K, V> {
     }
 
     /// Gives the value that this removes.
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         match self {
             Self::None => None,
             Self::One(entry) if entry.0 != *key => None,
