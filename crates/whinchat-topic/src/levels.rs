@@ -47,8 +47,22 @@ pub(crate) fn order(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     // `/` ranks below each byte that can stand inside a level; U+0000 cannot.
     let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
-    a.iter()
-        .zip(b)
-        .find(|(a, b)| a != b)
-        .map_or_else(|| a.len().cmp(&b.len()), |(&a, &b)| rank(a).cmp(&rank(b)))
+    let same = common_prefix(a, b);
+    match (a.get(same), b.get(same)) {
+        (Some(&a), Some(&b)) => rank(a).cmp(&rank(b)),
+        (a, b) => a.cmp(&b),
+    }
+}
+
+/// How many bytes are the same at the beginning: eight at a time, as names of one tree mostly have
+/// a long beginning in common.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let ((a_words, _), (b_words, _)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut words = a_words.iter().zip(b_words);
+    let same = words
+        .position(|(a, b)| a != b)
+        .unwrap_or(a_words.len().min(b_words.len()))
+        * 8;
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(a, b)| a == b).count()
 }

@@ -16,8 +16,8 @@ pub(super) struct Edges {
     hasher: TextHasher,
 }
 
-/// The hash of a level's text, worked out once per level and match.
-#[derive(Clone, Copy, Default)]
+/// The hash of a level's text, worked out once per level of a match.
+#[derive(Clone, Copy)]
 pub(super) struct LevelHash(u64);
 
 /// A chain that is looked at in vain costs a cache miss: two buckets per edge make that rare.

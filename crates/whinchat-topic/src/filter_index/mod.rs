@@ -43,9 +43,9 @@ pub use generation::Generation;
 /// and group, and `$share/g/t` and `t` are separate entries; [`SharedGroups`](crate::SharedGroups)
 /// numbers the groups and knows their members.
 ///
-/// A match costs one look-up for each prefix of a stored filter that matches the same number of the
-/// name's levels, and allocates nothing for names of up to 16 levels. No operation recurses, and
-/// none but the clearing of an empty index takes longer as the index grows.
+/// A match visits one node for each distinct prefix of a stored filter that matches as many levels
+/// at the beginning of the name, and no other. It takes memory only when more than 32 of them have
+/// the same length. No operation recurses, and none copies or rehashes the index as it grows.
 ///
 /// ```
 /// use whinchat_topic::{FilterIndex, TopicFilter, TopicName};
@@ -149,8 +149,7 @@ impl<K: Copy + Eq + Hash, V: Copy> FilterIndex<K, V> {
     /// Calls `each` for each subscription whose filter matches `name`, in no particular order. A
     /// `key` with several matching filters comes several times.
     ///
-    /// Gives the number of nodes visited: what the match cost. It is at most two for each prefix of
-    /// a stored filter that matches the beginning of the name.
+    /// Gives the number of nodes visited, the root included: what the match cost.
     pub fn for_each_match(&self, name: &TopicName, mut each: impl FnMut(&K, &V)) -> usize {
         self.tree.walk(name, |subscribers| {
             for (key, value) in subscribers {

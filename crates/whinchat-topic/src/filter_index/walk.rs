@@ -1,121 +1,112 @@
 //! Owns the match of a name: which nodes it visits and in which order.
+//!
+//! Level by level: all nodes that match the first levels of the name stand in a frontier, and each
+//! puts its children that match the next level into the next one. The look-ups of one frontier do
+//! not depend on each other, so that the processor waits for their cache misses together; and each
+//! level is hashed once, however many branches come to it.
 
-use alloc::vec;
+use alloc::vec::Vec;
+use core::mem;
 
-use super::edges::LevelHash;
-use super::node::{NONE, ROOT};
+use super::node::{NONE, Node, ROOT};
 use super::tree::Tree;
 use crate::name::TopicName;
-
-/// One level of the name, and the branch of the walk that still waits there.
-#[derive(Clone, Copy, Default)]
-struct Level {
-    hash: LevelHash,
-    /// Byte offsets into the name.
-    start: u32,
-    end: u32,
-    /// The `+` node for this level that is to be visited after the literal one, or `NONE`.
-    waiting: u32,
-}
-
-/// Up to how many levels a walk works on the stack. Deeper names cost one allocation, which is
-/// little beside their levels.
-const LEVELS_INLINE: usize = 16;
 
 impl<K, V> Tree<K, V> {
     /// Gives `each` the subscribers of each filter that matches, and then the number of nodes
     /// visited.
-    pub(super) fn walk(&self, name: &TopicName, each: impl FnMut(&[(K, V)])) -> usize {
-        let text = name.as_str().as_bytes();
-        let mut inline = [Level::default(); LEVELS_INLINE];
-        let mut depth = 0;
-        let mut start = 0;
-        loop {
-            let rest = text.get(start..).unwrap_or_default();
-            let len = rest
-                .iter()
-                .position(|&byte| byte == b'/')
-                .unwrap_or(rest.len());
-            let Some(level) = inline.get_mut(depth) else {
-                break;
-            };
-            *level = self.level(text, start, start + len);
-            depth += 1;
-            start += len + 1;
-            if start > text.len() {
-                return self.walk_levels(name, &mut inline[..depth], each);
-            }
-        }
-        let mut deep = vec![Level::default(); name.levels().count()];
-        let mut start = 0;
-        for (level, part) in deep.iter_mut().zip(name.levels()) {
-            *level = self.level(text, start, start + part.len());
-            start += part.len() + 1;
-        }
-        self.walk_levels(name, &mut deep, each)
-    }
-
-    fn level(&self, text: &[u8], start: usize, end: usize) -> Level {
-        let hash = self.edges.level_hash(&text[start..end]);
-        // A valid name has at most 65,535 bytes.
-        Level {
-            hash,
-            start: start as u32,
-            end: end as u32,
-            waiting: NONE,
-        }
-    }
-
-    fn walk_levels(
-        &self,
-        name: &TopicName,
-        levels: &mut [Level],
-        mut each: impl FnMut(&[(K, V)]),
-    ) -> usize {
-        let text = name.as_str().as_bytes();
+    pub(super) fn walk(&self, name: &TopicName, mut each: impl FnMut(&[(K, V)])) -> usize {
         let mut visited = 0;
-        let mut at = ROOT;
-        let mut depth = 0;
-        loop {
-            let node = &self.nodes[at];
-            visited += 1;
-            let wildcards = depth > 0 || !name.starts_with_dollar(); // v5 [MQTT-4.7.2-1], v311 [MQTT-4.7.2-1]
-            if node.hash != NONE && wildcards {
-                // Here `#` stands for the rest of the name, or for nothing: the parent level.
+        let (mut frontier, mut next) = (&mut Frontier::new(), &mut Frontier::new());
+        frontier.start_at(ROOT);
+        // Filters that begin with a wildcard do not match these names.
+        let mut wildcards = !name.starts_with_dollar(); // v5 [MQTT-4.7.2-1], v311 [MQTT-4.7.2-1]
+        for level in name.as_str().as_bytes().split(|&byte| byte == b'/') {
+            let hash = self.edges.level_hash(level);
+            for at in frontier.nodes() {
+                let node = &self.nodes[at];
                 visited += 1;
-                each(self.nodes[node.hash].subscribers.as_slice());
-            }
-            if let Some(level) = levels.get_mut(depth) {
-                let plus = if wildcards { node.plus } else { NONE };
-                let literal = if node.literals > 0 {
-                    let text = &text[level.start as usize..level.end as usize];
-                    self.edges.find(&self.nodes, at, text, level.hash)
-                } else {
-                    NONE
-                };
-                depth += 1;
-                if literal != NONE {
-                    level.waiting = plus;
-                    at = literal;
-                    continue;
+                if node.literals > 0 {
+                    next.push(self.edges.find(&self.nodes, at, level, hash));
                 }
-                level.waiting = NONE;
-                if plus != NONE {
-                    at = plus;
-                    continue;
+                if wildcards {
+                    next.push(node.plus);
+                    visited += self.visit_hash(node, &mut each);
                 }
-            } else {
-                each(node.subscribers.as_slice());
             }
-            // The deepest branch that still waits.
-            let Some(waiting) = levels[..depth]
-                .iter()
-                .rposition(|level| level.waiting != NONE)
-            else {
+            mem::swap(&mut frontier, &mut next);
+            if frontier.is_empty() {
                 return visited;
-            };
-            at = core::mem::replace(&mut levels[waiting].waiting, NONE);
-            depth = waiting + 1;
+            }
+            next.clear();
+            wildcards = true;
         }
+        for at in frontier.nodes() {
+            let node = &self.nodes[at];
+            each(node.subscribers.as_slice());
+            // Here `#` stands for nothing: the parent level.
+            visited += 1 + self.visit_hash(node, &mut each);
+        }
+        visited
+    }
+
+    fn visit_hash(&self, node: &Node<K, V>, mut each: impl FnMut(&[(K, V)])) -> usize {
+        if node.hash == NONE {
+            return 0;
+        }
+        each(self.nodes[node.hash].subscribers.as_slice());
+        1
+    }
+}
+
+/// Nodes of one depth. More than fit inline take memory, at less than one allocation for as many
+/// nodes visited.
+struct Frontier {
+    inline: [u32; INLINE],
+    inline_len: usize,
+    more: Vec<u32>,
+}
+
+const INLINE: usize = 32;
+
+impl Frontier {
+    const fn new() -> Self {
+        Self {
+            inline: [NONE; INLINE],
+            inline_len: 0,
+            more: Vec::new(),
+        }
+    }
+
+    fn start_at(&mut self, root: u32) {
+        self.inline[0] = root;
+        self.inline_len = 1;
+    }
+
+    /// Adds a node unless it is `NONE`.
+    fn push(&mut self, node: u32) {
+        let is_node = node != NONE;
+        if let Some(place) = self.inline.get_mut(self.inline_len) {
+            *place = node;
+            self.inline_len += usize::from(is_node);
+        } else if is_node {
+            self.more.push(node);
+        }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = u32> {
+        self.inline[..self.inline_len]
+            .iter()
+            .chain(&self.more)
+            .copied()
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.inline_len == 0
+    }
+
+    fn clear(&mut self) {
+        self.inline_len = 0;
+        self.more.clear();
     }
 }

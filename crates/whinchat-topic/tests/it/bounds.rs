@@ -137,7 +137,7 @@ fn one_level_of_65535_bytes_is_a_level_like_any_other() {
 }
 
 #[test]
-fn levels_around_the_inline_limit_of_a_walk_match_alike() {
+fn filters_of_any_number_of_levels_match_alike() {
     for levels in 1..40 {
         let mut index = FilterIndex::new();
         let exact = with_plus(0, levels);
