@@ -1,6 +1,8 @@
 //! An embeddable MQTT 3.1, 3.1.1 and 5.0 broker.
 
+pub mod access;
 pub mod config;
+pub mod hooks;
 mod limits;
 pub mod metrics;
 

@@ -11,5 +11,11 @@ pub(crate) mod row;
 pub(crate) mod units;
 pub(crate) mod value;
 
+mod schema;
+
+pub use schema::{
+    Ack, AdminConfig, AuthenticationConfig, Config, GeneralConfig, ListenerConfig, LogConfig,
+    LogFormat, LogLevel, MqttConfig, ShutdownConfig, SysConfig,
+};
 pub use units::{ByteSize, Seconds};
 pub use value::Auto;

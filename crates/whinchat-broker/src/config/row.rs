@@ -75,7 +75,7 @@ pub(crate) fn expected<T: OptionValue>(range: Option<(u64, u64)>) -> String {
 
 /// Declares a section: a public struct of public fields, its defaults and its rows.
 ///
-/// A range is given on the scale of [`OptionValue::magnitude`]: bytes, milliseconds or plain numbers.
+/// Fields in `beside` are no options: something else fills them. A range is given on the scale of [`OptionValue::magnitude`]: bytes, milliseconds or plain numbers.
 macro_rules! section {
     (
         $(#[doc = $section_doc:literal])+
@@ -84,18 +84,24 @@ macro_rules! section {
                 $(#[doc = $doc:literal])+
                 $key:ident: $type:ty = $default:expr $(, $min:expr => $max:expr)?;
             )+
-        }
+        } $(beside {
+            $(
+                $(#[doc = $beside_doc:literal])+
+                $beside:ident: $beside_type:ty = $beside_default:expr;
+            )+
+        })?
     ) => {
         $(#[doc = $section_doc])+
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct $name {
             $($(#[doc = $doc])+ pub $key: $type,)+
+            $($($(#[doc = $beside_doc])+ pub $beside: $beside_type,)+)?
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($key: $default,)+ }
+                Self { $($key: $default,)+ $($($beside: $beside_default,)+)? }
             }
         }
 

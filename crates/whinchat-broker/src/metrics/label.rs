@@ -1,5 +1,7 @@
 //! The values that labels may have: closed lists, so that no client can make a new series.
 
+use whinchat_codec::{PacketType, QoS};
+
 use crate::Limit;
 
 /// A closed list of values of one label.
@@ -145,6 +147,40 @@ labels! {
         Authenticate "authenticate",
         Authorize "authorize",
         Intercept "intercept",
+    }
+}
+
+impl From<PacketType> for PacketLabel {
+    #[inline]
+    fn from(packet: PacketType) -> Self {
+        match packet {
+            PacketType::Connect => Self::Connect,
+            PacketType::ConnAck => Self::ConnAck,
+            PacketType::Publish => Self::Publish,
+            PacketType::PubAck => Self::PubAck,
+            PacketType::PubRec => Self::PubRec,
+            PacketType::PubRel => Self::PubRel,
+            PacketType::PubComp => Self::PubComp,
+            PacketType::Subscribe => Self::Subscribe,
+            PacketType::SubAck => Self::SubAck,
+            PacketType::Unsubscribe => Self::Unsubscribe,
+            PacketType::UnsubAck => Self::UnsubAck,
+            PacketType::PingReq => Self::PingReq,
+            PacketType::PingResp => Self::PingResp,
+            PacketType::Disconnect => Self::Disconnect,
+            PacketType::Auth => Self::Auth,
+        }
+    }
+}
+
+impl From<QoS> for QosLabel {
+    #[inline]
+    fn from(qos: QoS) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce => Self::AtLeastOnce,
+            QoS::ExactlyOnce => Self::ExactlyOnce,
+        }
     }
 }
 
