@@ -85,6 +85,12 @@ pub fn frame_len(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<usize>, D
     }
 }
 
+/// The type of the packet that starts `bytes`; `None` if there is no byte.
+#[cfg(feature = "tokio-util-07")]
+pub(crate) fn first_type(bytes: &[u8]) -> Result<Option<PacketType>, DecodeError> {
+    bytes.first().copied().map(packet_type).transpose()
+}
+
 #[inline]
 fn packet_type(first_byte: u8) -> Result<PacketType, DecodeError> {
     let number = first_byte >> 4;

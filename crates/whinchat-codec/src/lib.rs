@@ -1,11 +1,17 @@
 //! MQTT 3.1, 3.1.1 and 5.0 packets: decode and encode, `no_std`.
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod error;
 mod frame;
+#[cfg(feature = "tokio-util-07")]
+pub mod framed;
+#[cfg(feature = "arbitrary")]
+mod generate;
 #[cfg(feature = "serde")]
 mod json;
 mod limits;
@@ -19,6 +25,8 @@ mod reader;
 mod reason;
 mod rule;
 mod slices;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 mod string;
 mod varint;
 mod version;

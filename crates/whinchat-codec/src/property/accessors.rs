@@ -130,6 +130,13 @@ macro_rules! property_sets {
                     self.iter().fmt(f)
                 }
             }
+            #[cfg(feature = "arbitrary")]
+            impl<'u> arbitrary::Arbitrary<'u> for $owned {
+                fn arbitrary(u: &mut arbitrary::Unstructured<'u>) -> arbitrary::Result<Self> {
+                    $crate::generate::properties(Place::$place, u).map(Self)
+                }
+            }
+
             #[cfg(feature = "serde")]
             impl serde::Serialize for $owned {
                 fn serialize<S: serde::Serializer>(
