@@ -85,23 +85,25 @@ impl PacketType {
         flags: u8,
         version: ProtocolVersion,
     ) -> Result<(), DecodeError> {
-        match self {
-            Self::Publish => check_publish_flags(flags),
-            Self::Auth if !version.is_v5() => Err(reserved_type(self as u8)),
-            _ if flags == self.flags() => Ok(()),
-            // QoS bits 01 are what PUBREL, SUBSCRIBE and UNSUBSCRIBE have; DUP and RETAIN are
-            // free in 3.1, and so is every bit of the other types. // v31 M31-10, M31-11
-            _ if version == ProtocolVersion::V31
-                && (self.flags() == 0 || flags & 0b0110 == 0b0010) =>
-            {
-                Ok(())
-            }
-            // v5 [MQTT-2.1.3-1], v311 [MQTT-2.2.2-2]
-            _ => Err(DecodeError::new(
-                "fixed header flags",
-                DecodeErrorKind::Flags { found: flags },
-            )),
+        if matches!(self, Self::Publish) {
+            return check_publish_flags(flags);
         }
+        if matches!(self, Self::Auth) && !version.is_v5() {
+            return Err(reserved_type(self as u8));
+        }
+        if flags == self.flags() {
+            return Ok(());
+        }
+        // QoS bits 01 are what PUBREL, SUBSCRIBE and UNSUBSCRIBE have; DUP and RETAIN are free in
+        // 3.1, and so is every bit of the other types. // v31 M31-10, M31-11
+        if version == ProtocolVersion::V31 && (self.flags() == 0 || flags & 0b0110 == 0b0010) {
+            return Ok(());
+        }
+        // v5 [MQTT-2.1.3-1], v311 [MQTT-2.2.2-2]
+        Err(DecodeError::new(
+            "fixed header flags",
+            DecodeErrorKind::Flags { found: flags },
+        ))
     }
 }
 

@@ -62,16 +62,14 @@ impl DecodeError {
     ///
     /// [`UnsupportedProtocolVersion`]: ConnAckReason::UnsupportedProtocolVersion
     pub fn connack_reason(&self) -> ConnAckReason {
-        match self.kind() {
-            // [MQTT-3.1.2-2]
-            Kind::UnsupportedVersion { .. } | Kind::UnknownProtocolName => {
-                ConnAckReason::UnsupportedProtocolVersion
-            }
-            _ => match ConnAckReason::from_code(self.reason().code()) {
-                Some(reason) => reason,
-                None => ConnAckReason::ProtocolError,
-            },
+        // [MQTT-3.1.2-2]
+        if matches!(
+            self.kind(),
+            Kind::UnsupportedVersion { .. } | Kind::UnknownProtocolName
+        ) {
+            return ConnAckReason::UnsupportedProtocolVersion;
         }
+        ConnAckReason::from_code(self.reason().code()).unwrap_or(ConnAckReason::ProtocolError)
     }
 
     /// The numbered statement of this version that was broken, without brackets; `None` where
@@ -84,6 +82,10 @@ impl DecodeError {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most kinds have no numbered statement"
+    )]
     fn statement_v311(&self) -> Option<&'static str> {
         let connect = self.packet() == Some(PacketType::Connect);
         Some(match self.kind() {
@@ -119,6 +121,10 @@ impl DecodeError {
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most kinds have no numbered statement"
+    )]
     fn statement_v5(&self) -> Option<&'static str> {
         let connect = self.packet() == Some(PacketType::Connect);
         Some(match self.kind() {

@@ -11,19 +11,19 @@ use whinchat_codec::{
 #[track_caller]
 fn both_ways(packet: &Packet, version: ProtocolVersion, bytes: &[u8]) {
     let mut out = BytesMut::new();
-    packet.encode(version, &mut out).unwrap();
+    packet.encode(version, &mut out).expect("encodes");
     assert_eq!(out[..], *bytes);
     assert_eq!(packet.encoded_len(version), Ok(bytes.len()));
     let parent = Bytes::copy_from_slice(bytes);
     let (decoded, len) = Packet::decode(&parent, version, &DecodeLimits::default())
-        .unwrap()
-        .unwrap();
+        .expect("decodes")
+        .expect("is whole");
     assert_eq!(decoded, *packet);
     assert_eq!(len, bytes.len());
 }
 
 fn text(text: &str) -> Utf8String {
-    Utf8String::try_from(text).unwrap()
+    Utf8String::try_from(text).expect("a valid string")
 }
 
 #[test]
