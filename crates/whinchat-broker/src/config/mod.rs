@@ -7,15 +7,21 @@
 //!
 //! Leaves to others: what the options do.
 
+mod error;
+mod foreign;
+mod load;
 pub(crate) mod row;
 pub(crate) mod units;
 pub(crate) mod value;
 
 mod schema;
+mod sections;
 
+pub use error::{ConfigError, Problem};
+pub use load::ENVIRONMENT_PREFIX;
 pub use schema::{
     Ack, AdminConfig, AuthenticationConfig, Config, GeneralConfig, ListenerConfig, LogConfig,
     LogFormat, LogLevel, MqttConfig, ShutdownConfig, SysConfig,
 };
 pub use units::{ByteSize, Seconds};
-pub use value::Auto;
+pub use value::{Auto, LoopbackAddr};

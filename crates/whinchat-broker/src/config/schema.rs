@@ -1,12 +1,12 @@
 //! The sections and their options. Adding one is adding a row.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use whinchat_transport::Endpoint;
 
 use super::{
     row::section,
-    value::{Auto, words},
+    value::{Auto, LoopbackAddr, words},
 };
 use crate::BrokerLimits;
 
@@ -55,9 +55,7 @@ impl Default for Config {
                 },
                 local("::1", "local-ipv6"),
             ],
-            admin: AdminConfig {
-                listen: Some(SocketAddr::from(([127, 0, 0, 1], 9883))),
-            },
+            admin: AdminConfig::default(),
             ..Self::embedded()
         }
     }
@@ -159,8 +157,14 @@ section! {
         subscription_identifiers_available: bool = true;
         /// Whether subscriptions may be shared ($share); if not, one that is is answered with 0x9E.
         shared_subscription_available: bool = true;
+        /// Whether a payload that is declared as text (Payload Format Indicator 1) is checked to be UTF-8; one that is not is answered with 0x99.
+        check_payload_format: bool = false;
         /// What clients that ask for Response Information are told: the start of the topics they may use for responses. With "none" they are told nothing.
         response_information: Option<String> = None;
+        /// Another server that every client is sent to: its CONNECT is answered with 0x9C and this Server Reference. With "none" clients are served here.
+        redirect: Option<String> = None;
+        /// Whether they are to remember it: 0x9D instead of 0x9C.
+        redirect_permanent: bool = false;
     }
 }
 
@@ -176,7 +180,7 @@ section! {
     /// Metrics and health over HTTP: /metrics, /healthz and /readyz.
     pub struct AdminConfig in "admin" {
         /// Where: an address of this machine alone (127.0.0.0/8 or ::1), because nobody logs in there. With "none" the port is not opened.
-        listen: Option<SocketAddr> = Some(SocketAddr::from(([127, 0, 0, 1], 9883)));
+        listen: Option<LoopbackAddr> = Some(LoopbackAddr::v4(9883));
     }
 }
 

@@ -1,6 +1,10 @@
 //! What may stand on the right of an option, and how it becomes a typed value and text again.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use toml::de::DeValue;
 use whinchat_transport::Endpoint;
@@ -231,20 +235,47 @@ impl OptionValue for String {
     }
 }
 
-impl OptionValue for SocketAddr {
+/// An address and port that only this machine can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LoopbackAddr(SocketAddr);
+
+impl LoopbackAddr {
+    /// This address, if it is a loopback one. Port 0 lets the system choose.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Option<Self> {
+        address.ip().is_loopback().then_some(Self(address))
+    }
+
+    /// 127.0.0.1 with this port.
+    #[must_use]
+    pub const fn v4(port: u16) -> Self {
+        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+
+    /// The address and port.
+    #[must_use]
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl OptionValue for LoopbackAddr {
     fn read(given: Given<'_>) -> Result<Self, Refused> {
-        given
+        let address = given
             .as_text()
             .and_then(|text| text.parse().ok())
-            .ok_or(Refused::NotOfType)
+            .ok_or(Refused::NotOfType)?;
+        Self::new(address).ok_or(Refused::Because(
+            "other machines could reach it, and nobody logs in there: use 127.0.0.1 or [::1]",
+        ))
     }
 
     fn show(&self) -> String {
-        format!("\"{self}\"")
+        format!("\"{}\"", self.0)
     }
 
     fn expected() -> String {
-        "an IP address with a port, such as \"127.0.0.1:9883\"".to_owned()
+        "a loopback address with a port, such as \"127.0.0.1:9883\"".to_owned()
     }
 }
 
