@@ -244,3 +244,40 @@ fn what_follows_a_packet_does_not_touch_it() {
         equal("bytes used", used, vector.bytes.len())
     });
 }
+
+// T-06
+#[cfg(feature = "tokio-util-07")]
+#[test]
+fn a_framed_codec_fed_byte_by_byte_gives_the_same_packet_or_error() {
+    use tokio_util::codec::Decoder;
+    use whinchat_codec::framed::Codec;
+
+    check(|vector| {
+        let mut codec = Codec::new(vector.limits).with_version(vector.version);
+        let mut buffer = BytesMut::new();
+        let mut found = Ok(None);
+        let mut fed = 0;
+        for cut in cuts(&vector.bytes).chain([vector.bytes.len()]) {
+            buffer.extend_from_slice(&vector.bytes[fed..cut]);
+            fed = cut;
+            found = codec.decode(&mut buffer);
+            if !matches!(found, Ok(None)) {
+                break;
+            }
+        }
+        match (&vector.outcome, found) {
+            (Outcome::Value { text, .. }, Ok(Some(packet))) => {
+                equal("value", show(&packet.as_packet_ref()), text.clone())?;
+                equal("bytes fed", fed, vector.bytes.len())?;
+                equal("bytes left", buffer.len(), 0)
+            }
+            (Outcome::Incomplete, Ok(None)) => Ok(()),
+            (Outcome::Error(_) | Outcome::Close, Err(_)) => Ok(()),
+            (_, Ok(packet)) => {
+                let packet = packet.map(|packet| show(&packet.as_packet_ref()));
+                Err(format!("found {packet:?}"))
+            }
+            (_, Err(error)) => Err(format!("refused: {error}")),
+        }
+    });
+}
