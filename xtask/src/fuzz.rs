@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cargo_metadata::{MetadataCommand, TargetKind};
 
-use crate::process::{command, find_program, run as run_command};
+use crate::process::{cargo, command, find_program, run as run_command};
 use crate::{Outcome, setup, workspace};
 
 pub(crate) const USAGE: &str = "
@@ -19,7 +19,7 @@ Usage: cargo xtask fuzz [TARGET] [--seconds N] [--asan]
   cargo xtask fuzz decode --seconds 600   one target for ten minutes
   --asan                                  with the address sanitizer: slower, sees memory errors of dependencies
 
-Seeds are taken from fuzz/seeds/TARGET; what is found goes to fuzz/artifacts/TARGET.
+Seeds are made from the golden vectors of the codec into fuzz/seeds/TARGET; what is found goes to fuzz/artifacts/TARGET.
 ";
 
 const SMOKE_SECONDS: u64 = 5;
@@ -27,6 +27,7 @@ const SMOKE_SECONDS: u64 = 5;
 pub(crate) fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
     let targets = targets()?;
+    make_seeds()?;
     if let Some(target) = &options.target {
         if !targets.contains(target) {
             return Err(format!(
@@ -46,6 +47,18 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
     println!("{} fuzz targets found nothing", targets.len());
     Ok(())
+}
+
+/// The same vectors give the same seeds, so they are made and not kept.
+fn make_seeds() -> Outcome {
+    run_command(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "whinchat-testkit",
+        "--example",
+        "fuzz_seeds",
+    ]))
 }
 
 /// Runs one target; 0 seconds means without end.

@@ -1,1 +1,3 @@
 //! Clock, links, transcripts and generators for Whinchat's own tests.
+
+pub mod fuzzing;
