@@ -3,6 +3,9 @@
 //! `MQTT-3.3.2-2` and the name of a test `mqtt_3_3_2_2_...` point into MQTT 3.1.1 or 5.0, whose numbers differ;
 //! a `v311` or `v5` in front of the id, or in the path of the file, says which. `M31-7` is a difference of MQTT 3.1.
 //! The lists are in `docs/conformance/`.
+//!
+//! Our own ids are checked too: rows `T-12` and `L-3` of `docs/known-failures.md`, invariants `A-1` and `I-3` of
+//! `docs/architecture.md`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -16,25 +19,32 @@ pub(super) struct Known {
     v31: BTreeSet<String>,
     v311: BTreeSet<String>,
     v5: BTreeSet<String>,
+    ours: BTreeSet<String>,
 }
 
 impl Known {
-    /// Reads the lists of one folder.
-    pub(super) fn load(folder: &Path) -> Result<Self, Box<dyn Error>> {
-        let read = |name: &str| -> Result<BTreeSet<String>, Box<dyn Error>> {
-            let path = folder.join(name);
-            let ids = ids(&fs::read_to_string(&path)
-                .map_err(|error| format!("{}: {error}", path.display()))?);
+    /// Reads the lists of the `docs` folder.
+    pub(super) fn load(docs: &Path) -> Result<Self, Box<dyn Error>> {
+        let read = |name: &str,
+                    ids: fn(&str) -> BTreeSet<String>|
+         -> Result<BTreeSet<String>, Box<dyn Error>> {
+            let path = docs.join(name);
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            let ids = ids(&text);
             if ids.is_empty() {
                 Err(format!("{}: no ids", path.display()).into())
             } else {
                 Ok(ids)
             }
         };
+        let mut ours = read("known-failures.md", defined_here)?;
+        ours.append(&mut read("architecture.md", defined_here)?);
         Ok(Self {
-            v31: read("mqtt-3.1.toml")?,
-            v311: read("mqtt-3.1.1.toml")?,
-            v5: read("mqtt-5.0.toml")?,
+            v31: read("conformance/mqtt-3.1.toml", ids)?,
+            v311: read("conformance/mqtt-3.1.1.toml", ids)?,
+            v5: read("conformance/mqtt-5.0.toml", ids)?,
+            ours,
         })
     }
 
@@ -53,6 +63,20 @@ fn ids(list: &str) -> BTreeSet<String> {
     list.lines()
         .filter_map(|line| Some(line.strip_prefix("id = \"")?.strip_suffix('"')?.to_owned()))
         .collect()
+}
+
+/// The ids that a page defines: first cells of tables, and bold openings of list items.
+fn defined_here(page: &str) -> BTreeSet<String> {
+    let opening = |line: &str| {
+        let rest = line
+            .strip_prefix("| ")
+            .or_else(|| line.strip_prefix("- **"))?;
+        our_ids(rest)
+            .into_iter()
+            .next()
+            .filter(|id| rest.starts_with(id.as_str()))
+    };
+    page.lines().filter_map(opening).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +114,16 @@ pub(super) fn check(file: &str, text: &str, known: &Known) -> Vec<Finding> {
                     format!("there is no statement {id}{place}"),
                 ));
             }
+        }
+        for id in our_ids(line)
+            .into_iter()
+            .filter(|id| !known.ours.contains(id))
+        {
+            findings.push(Finding::new(
+                file,
+                number + 1,
+                format!("no page defines {id}"),
+            ));
         }
     }
     findings
@@ -134,6 +168,24 @@ fn mentioned(line: &str) -> Vec<(String, &str)> {
     found
 }
 
+/// The ids of ours in the line: one of four letters, a dash, and up to three digits, standing alone.
+fn our_ids(line: &str) -> Vec<String> {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    line.split(|c: char| !word(c))
+        .filter(|text| {
+            let mut parts = text.splitn(2, '-');
+            let letter = parts
+                .next()
+                .is_some_and(|letter| matches!(letter, "T" | "L" | "A" | "I"));
+            letter
+                && parts.next().is_some_and(|digits| {
+                    (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+                })
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
 /// `3.3.2-2`: three numbers of a section, one of the statement.
 fn is_statement_number(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
@@ -153,13 +205,14 @@ fn named_version(before: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, check, ids, mentioned};
+    use super::{Known, check, defined_here, ids, mentioned};
 
     fn known() -> Known {
         Known {
             v31: ids("id = \"M31-1\""),
             v311: ids("id = \"MQTT-1.5.3-1\"\nid = \"MQTT-3.1.0-1\""),
             v5: ids("id = \"MQTT-1.5.4-1\"\nid = \"MQTT-3.1.0-1\""),
+            ours: defined_here("| T-01 | a bomb |\n- **A-1** Nothing."),
         }
     }
 
@@ -210,8 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn our_own_ids_are_defined_on_a_page() {
+        assert!(rules("a.rs", "// T-01, A-1: guarded here").is_empty());
+        assert_eq!(
+            rules("a.rs", "// T-02 and I-9"),
+            ["no page defines T-02", "no page defines I-9"]
+        );
+        assert!(rules("a.rs", "BA-1001 UTF-8 T-shirt A-1-2 L-x").is_empty());
+    }
+
+    #[test]
     fn the_lists_of_the_project_are_read() {
-        let known = Known::load(&crate::workspace::root().join("docs/conformance")).unwrap();
+        let known = Known::load(&crate::workspace::root().join("docs")).unwrap();
         assert!(
             known.has("MQTT-3.1.0-1", None)
                 && known.has("M31-1", None)
