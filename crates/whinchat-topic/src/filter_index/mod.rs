@@ -3,20 +3,20 @@
 //! caller.
 //!
 //! ```text
-//!  filters: a/b  a/+/c  a/#  +          (root)
-//!                                      /      \ plus
-//!    each node knows its `+` and    a /        + ......... subscribers of `+`
-//!    `#` child by number; literal    /
-//!    children hang in one hash    (a)------.
-//!    table for the whole index,  b / \ plus \ hash
-//!    keyed (parent, level).       /   \      \
-//!                               (b)   (+)     (#) ........ subscribers of `a/#`
-//!                                :     | c
-//!              subscribers of `a/b`   (c) ................ subscribers of `a/+/c`
+//!  filters: a/b  a/c  a/+/d  a/#  +         (root)
+//!                                     first /     \ plus
+//!   each node knows its `+` and            a       + ........ subscribers of `+`
+//!   `#` child and one literal     first / : \ plus \ hash
+//!   child by number; the other         /  :  \      \
+//!   literal children of all nodes     b   c   +      # ...... subscribers of `a/#`
+//!   hang in one table for the         :   :    \ first
+//!   whole index (the dotted edge),    :   :     d ........... subscribers of `a/+/d`
+//!   keyed (parent, level).            subscribers of `a/b`, of `a/c`
 //! ```
 //!
-//! A node is a `u32` in an arena and holds its level's text and first subscriber inline, so that one
-//! step of a match touches one slot of the table and one node.
+//! A node is a `u32` in an arena and holds its level's text and its first subscriber inline: on most
+//! paths one step of a match touches one node and nothing else. Levels are not interned: a table of
+//! them would be one more place to look, and would save less text than its own entries take.
 //!
 //! Read first: `matches.rs`, then `tree.rs`, `edges.rs`.
 

@@ -16,8 +16,10 @@ pub(super) struct Node<K, V> {
     pub(super) plus: u32,
     /// The child for `#`.
     pub(super) hash: u32,
-    /// How many children there are in the edge table.
-    pub(super) literals: u32,
+    /// One literal child: most nodes have no other, and need no room in the edge table.
+    pub(super) first: u32,
+    /// How many more literal children there are, in the edge table.
+    pub(super) more: u32,
     pub(super) label: Label,
     pub(super) subscribers: Subscribers<K, V>,
 }
@@ -30,7 +32,8 @@ impl<K, V> Node<K, V> {
             next: NONE,
             plus: NONE,
             hash: NONE,
-            literals: 0,
+            first: NONE,
+            more: 0,
             label,
             subscribers,
         }
@@ -38,7 +41,11 @@ impl<K, V> Node<K, V> {
 
     /// Whether no filter needs the node.
     pub(super) const fn is_unused(&self) -> bool {
-        self.plus == NONE && self.hash == NONE && self.literals == 0 && self.subscribers.is_empty()
+        self.plus == NONE
+            && self.hash == NONE
+            && self.first == NONE
+            && self.more == 0
+            && self.subscribers.is_empty()
     }
 }
 

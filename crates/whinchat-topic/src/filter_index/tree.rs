@@ -4,7 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::edges::Edges;
+use super::edges::{Edges, LevelHash};
 use super::node::{Label, NONE, Node, ROOT};
 use crate::arena::Arena;
 use crate::filter::{TopicFilter, TopicFilterBuf};
@@ -61,9 +61,12 @@ impl<K, V> Tree<K, V> {
             match self.nodes[at].label {
                 Label::Plus => self.nodes[parent].plus = NONE,
                 Label::Hash => self.nodes[parent].hash = NONE,
+                Label::Short { .. } | Label::Long(_) if self.nodes[parent].first == at => {
+                    self.nodes[parent].first = NONE;
+                }
                 Label::Short { .. } | Label::Long(_) => {
                     self.edges.remove(&mut self.nodes, at);
-                    self.nodes[parent].literals -= 1;
+                    self.nodes[parent].more -= 1;
                 }
             }
             self.nodes.remove(at);
@@ -115,15 +118,32 @@ impl<K, V> Tree<K, V> {
         self.nodes.memory_bytes() + self.edges.memory_bytes() + held.sum::<usize>()
     }
 
+    /// The child of `node`, whose number is `parent`, for a level without a wildcard. The level is
+    /// hashed only if that is needed.
+    pub(super) fn literal_child(
+        &self,
+        node: &Node<K, V>,
+        parent: u32,
+        level: &[u8],
+        hash: impl FnOnce() -> LevelHash,
+    ) -> u32 {
+        if node.first != NONE && self.nodes[node.first].label.as_bytes() == level {
+            return node.first;
+        }
+        if node.more == 0 {
+            return NONE;
+        }
+        self.edges.find(&self.nodes, parent, level, hash())
+    }
+
     fn child(&self, parent: u32, level: &str) -> u32 {
+        let node = &self.nodes[parent];
         match level {
-            "+" => self.nodes[parent].plus,
-            "#" => self.nodes[parent].hash,
-            _ if self.nodes[parent].literals == 0 => NONE,
+            "+" => node.plus,
+            "#" => node.hash,
             _ => {
                 let level = level.as_bytes();
-                self.edges
-                    .find(&self.nodes, parent, level, self.edges.level_hash(level))
+                self.literal_child(node, parent, level, || self.edges.level_hash(level))
             }
         }
     }
@@ -138,9 +158,10 @@ impl<K, V> Tree<K, V> {
         match level {
             "+" => self.nodes[parent].plus = child,
             "#" => self.nodes[parent].hash = child,
+            _ if self.nodes[parent].first == NONE => self.nodes[parent].first = child,
             _ => {
                 self.edges.insert(&mut self.nodes, child);
-                self.nodes[parent].literals += 1;
+                self.nodes[parent].more += 1;
             }
         }
         child

@@ -6,6 +6,7 @@
 //! level is hashed once, however many branches come to it.
 
 use alloc::vec::Vec;
+use core::cell::LazyCell;
 use core::mem;
 
 use super::node::{NONE, Node, ROOT};
@@ -22,13 +23,11 @@ impl<K, V> Tree<K, V> {
         // Filters that begin with a wildcard do not match these names.
         let mut wildcards = !name.starts_with_dollar(); // v5 [MQTT-4.7.2-1], v311 [MQTT-4.7.2-1]
         for level in name.as_str().as_bytes().split(|&byte| byte == b'/') {
-            let hash = self.edges.level_hash(level);
+            let hash = LazyCell::new(|| self.edges.level_hash(level));
             for at in frontier.nodes() {
                 let node = &self.nodes[at];
                 visited += 1;
-                if node.literals > 0 {
-                    next.push(self.edges.find(&self.nodes, at, level, hash));
-                }
+                next.push(self.literal_child(node, at, level, || *hash));
                 if wildcards {
                     next.push(node.plus);
                     visited += self.visit_hash(node, &mut each);
