@@ -45,8 +45,8 @@ pub(crate) fn check_count(text: &str, max: usize, part: TopicPart) -> Result<(),
 /// topics below it. `a`, `a/b`, `a!` is in order, though `!` is a smaller byte than `/`.
 pub(crate) fn order(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    // `/` ranks below each byte that can stand inside a level; U+0000 cannot.
-    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    // `/` ranks below each byte that can stand inside a level.
+    let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
     let same = common_prefix(a, b);
     match (a.get(same), b.get(same)) {
         (Some(&a), Some(&b)) => rank(a).cmp(&rank(b)),

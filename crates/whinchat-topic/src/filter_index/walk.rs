@@ -1,9 +1,8 @@
 //! Owns the match of a name: which nodes it visits and in which order.
 //!
 //! Level by level: all nodes that match the first levels of the name stand in a frontier, and each
-//! puts its children that match the next level into the next one. The look-ups of one frontier do
-//! not depend on each other, so that the processor waits for their cache misses together; and each
-//! level is hashed once, however many branches come to it.
+//! puts its children that match the next level into the next one. So each level is hashed at most
+//! once, however many branches come to it, and a deep name needs no more room than a short one.
 
 use alloc::vec::Vec;
 use core::cell::LazyCell;
