@@ -116,41 +116,6 @@ impl TopicFilter {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TopicFilterBuf(Box<str>);
 
-impl TopicFilterBuf {
-    /// Checks a text and keeps it.
-    ///
-    /// # Errors
-    ///
-    /// As [`TopicFilter::new`].
-    pub fn new(text: impl Into<String>) -> Result<Self, TopicError> {
-        let text = text.into();
-        TopicFilter::new(&text)?;
-        Ok(Self(text.into_boxed_str()))
-    }
-
-    /// The filter as owned text.
-    #[must_use]
-    pub fn into_string(self) -> String {
-        self.0.into_string()
-    }
-}
-
-impl Deref for TopicFilterBuf {
-    type Target = TopicFilter;
-
-    fn deref(&self) -> &TopicFilter {
-        TopicFilter::cast(&self.0)
-    }
-}
-
-impl ToOwned for TopicFilter {
-    type Owned = TopicFilterBuf;
-
-    fn to_owned(&self) -> TopicFilterBuf {
-        TopicFilterBuf(self.0.into())
-    }
-}
-
 /// Each name is also the filter that matches it alone.
 impl<'a> From<&'a TopicName> for &'a TopicFilter {
     fn from(name: &'a TopicName) -> Self {

@@ -98,41 +98,6 @@ impl TopicName {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TopicNameBuf(Box<str>);
 
-impl TopicNameBuf {
-    /// Checks a text and keeps it.
-    ///
-    /// # Errors
-    ///
-    /// As [`TopicName::new`].
-    pub fn new(text: impl Into<String>) -> Result<Self, TopicError> {
-        let text = text.into();
-        TopicName::new(&text)?;
-        Ok(Self(text.into_boxed_str()))
-    }
-
-    /// The name as owned text.
-    #[must_use]
-    pub fn into_string(self) -> String {
-        self.0.into_string()
-    }
-}
-
-impl Deref for TopicNameBuf {
-    type Target = TopicName;
-
-    fn deref(&self) -> &TopicName {
-        TopicName::cast(&self.0)
-    }
-}
-
-impl ToOwned for TopicName {
-    type Owned = TopicNameBuf;
-
-    fn to_owned(&self) -> TopicNameBuf {
-        TopicNameBuf(self.0.into())
-    }
-}
-
 impl Ord for TopicName {
     fn cmp(&self, other: &Self) -> Ordering {
         levels::order(&self.0, &other.0)

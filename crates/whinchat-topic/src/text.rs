@@ -1,9 +1,44 @@
 //! Owns the conversions that the borrowed and owned forms of names and filters share.
 
-/// Conversions, order and formatting of a `str` newtype (`$Borrowed`, which has `new`, `as_str` and
-/// `Ord`) and its owned form (`$Owned`, which derefs to it).
+/// All that follows from a `str` newtype (`$Borrowed`, which has `new`, `cast`, `as_str` and `Ord`)
+/// and the boxed text that is its owned form (`$Owned`).
 macro_rules! text_impls {
     ($Borrowed:ident, $Owned:ident) => {
+        impl $Owned {
+            /// Checks a text and keeps it.
+            ///
+            /// # Errors
+            ///
+            /// As `new` of the borrowed form.
+            pub fn new(text: impl Into<String>) -> Result<Self, TopicError> {
+                let text = text.into();
+                $Borrowed::new(&text)?;
+                Ok(Self(text.into_boxed_str()))
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn into_string(self) -> String {
+                self.0.into_string()
+            }
+        }
+
+        impl Deref for $Owned {
+            type Target = $Borrowed;
+
+            fn deref(&self) -> &$Borrowed {
+                $Borrowed::cast(&self.0)
+            }
+        }
+
+        impl ToOwned for $Borrowed {
+            type Owned = $Owned;
+
+            fn to_owned(&self) -> $Owned {
+                $Owned(self.0.into())
+            }
+        }
+
         impl PartialOrd for $Borrowed {
             fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
                 Some(self.cmp(other))
