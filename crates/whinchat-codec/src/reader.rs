@@ -131,6 +131,24 @@ impl<'a> Reader<'a> {
         checked_utf8(field, bytes)
     }
 
+    /// As [`utf8_string`](Self::utf8_string), for a string that is read again when it is asked
+    /// for.
+    #[inline]
+    pub(crate) fn skip_utf8_string(
+        &mut self,
+        field: &'static str,
+        limits: &DecodeLimits,
+    ) -> Result<(), DecodeError> {
+        let bytes = self.string_bytes(field, limits)?;
+        if string::is_plain_ascii(bytes) {
+            return Ok(());
+        }
+        if string::contains_nul(bytes) {
+            return Err(DecodeError::new(field, DecodeErrorKind::NulCharacter));
+        }
+        checked_utf8(field, bytes).map(|_| ())
+    }
+
     /// A topic name: a string without wildcards, within the limit of levels. May be empty.
     #[inline]
     pub(crate) fn topic_name(

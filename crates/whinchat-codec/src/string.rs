@@ -24,44 +24,68 @@ pub(crate) enum Forbidden {
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// Non-zero exactly if one of the eight bytes is zero.
-#[inline]
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS
-}
-
+/// Looks at eight bytes at a time: most strings are too short for a longer step.
 #[inline]
 pub(crate) fn contains_nul(bytes: &[u8]) -> bool {
     let (words, tail) = bytes.as_chunks::<8>();
     let mut found = 0;
     for word in words {
-        found |= zero_bytes(u64::from_le_bytes(*word));
+        let word = u64::from_le_bytes(*word);
+        found |= word.wrapping_sub(LOW_BITS) & !word;
     }
-    found != 0 || tail.contains(&0)
+    tail.iter()
+        .fold(found & HIGH_BITS != 0, |found, byte| found | (*byte == 0))
 }
 
-/// Finds U+0000, `+` or `#` in one pass, eight bytes at a time.
+/// Whether the bytes are ASCII without U+0000: the common case, told in one pass. `false` says
+/// nothing.
 #[inline]
-pub(crate) fn forbidden_in_topic_name(bytes: &[u8]) -> Option<Forbidden> {
+pub(crate) fn is_plain_ascii(bytes: &[u8]) -> bool {
     let (words, tail) = bytes.as_chunks::<8>();
-    let mut nul = 0;
-    let mut wildcard = 0;
+    let mut found = 0;
     for word in words {
         let word = u64::from_le_bytes(*word);
-        nul |= zero_bytes(word);
-        wildcard |= zero_bytes(word ^ (LOW_BITS * b'+' as u64));
-        wildcard |= zero_bytes(word ^ (LOW_BITS * b'#' as u64));
+        found |= word.wrapping_sub(LOW_BITS) | word;
     }
-    let mut nul = nul != 0;
-    let mut wildcard = wildcard != 0;
-    for byte in tail {
-        nul |= *byte == 0;
-        wildcard |= matches!(*byte, b'+' | b'#');
+    let plain_tail = |plain, byte: &u8| plain & matches!(*byte, 1..=0x7F);
+    tail.iter().fold(found & HIGH_BITS == 0, plain_tail)
+}
+
+/// `#` becomes `+` and no other byte does: the two differ in this bit alone.
+const WILDCARD_BIT: u8 = b'+' ^ b'#';
+
+/// Finds U+0000, `+` or `#` in one pass without a branch per byte: blocks of 16, the last of
+/// which may overlap the one before it, compile to vector comparisons.
+#[inline]
+pub(crate) fn forbidden_in_topic_name(bytes: &[u8]) -> Option<Forbidden> {
+    let is_forbidden = |byte: u8| byte == 0 || byte | WILDCARD_BIT == b'+';
+    let any_in = |block: &[u8]| {
+        block
+            .iter()
+            .fold(0, |found, byte| found | u8::from(is_forbidden(*byte)))
+    };
+    let found = if let Some(last) = bytes.last_chunk::<16>() {
+        let (blocks, _) = bytes.as_chunks::<16>();
+        blocks
+            .iter()
+            .fold(any_in(last), |found, block| found | any_in(block))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        any_in(first) | any_in(last)
+    } else {
+        u8::from(bytes.iter().any(|byte| is_forbidden(*byte)))
+    };
+    if found == 0 {
+        return None;
     }
-    match (nul, wildcard) {
-        (false, false) => None,
-        (true, _) => Some(Forbidden::Nul),
-        (false, true) => Some(Forbidden::Wildcard),
+    Some(which(bytes))
+}
+
+#[cold]
+fn which(bytes: &[u8]) -> Forbidden {
+    if bytes.contains(&0) {
+        Forbidden::Nul
+    } else {
+        Forbidden::Wildcard
     }
 }
 

@@ -44,6 +44,26 @@ pub(crate) fn put_fixed_header(
     Ok(())
 }
 
+/// As [`put_fixed_header`], with a two-byte integer behind it: one append instead of two.
+#[inline]
+pub(crate) fn put_fixed_header_and(
+    out: &mut BytesMut,
+    first_byte: u8,
+    remaining_len: usize,
+    number: usize,
+) -> Result<(), EncodeError> {
+    out.reserve(packet_len(remaining_len)?);
+    let [.., high, low] = number.to_be_bytes();
+    let [a, b, c, d] = varint::groups(remaining_len);
+    match varint::len(remaining_len) {
+        1 => out.put_slice(&[first_byte, a, high, low]),
+        2 => out.put_slice(&[first_byte, a | 0x80, b, high, low]),
+        3 => out.put_slice(&[first_byte, a | 0x80, b | 0x80, c, high, low]),
+        _ => out.put_slice(&[first_byte, a | 0x80, b | 0x80, c | 0x80, d, high, low]),
+    }
+    Ok(())
+}
+
 /// Appends binary data or a string with its two-byte length.
 #[inline]
 pub(crate) fn put_binary(out: &mut BytesMut, bytes: &[u8]) {

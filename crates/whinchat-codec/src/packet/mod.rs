@@ -43,6 +43,7 @@ pub use unsubscribe::{Filters, Unsubscribe, UnsubscribeRef};
 pub use will::{Will, WillRef};
 
 use crate::error::EncodeErrorKind;
+use crate::frame::Frame;
 use crate::property::RawRef;
 use crate::{DecodeError, DecodeLimits, EncodeError, PacketType, ProtocolVersion, frame, writer};
 
@@ -74,21 +75,9 @@ fn not_in_version(field: &'static str, version: ProtocolVersion) -> EncodeError 
 /// `remaining_len`, `first_byte` and `put`.
 macro_rules! encoding {
     ($borrowed:ident $owned:ident $packet_type:ident) => {
-        impl $borrowed<'_> {
-            /// Bytes that [`encode`](Self::encode) appends: the whole packet, exactly.
-            ///
-            /// # Errors
-            /// Those of [`encode`](Self::encode).
-            #[inline]
-            pub fn encoded_len(
-                &self,
-                version: $crate::ProtocolVersion,
-            ) -> Result<usize, $crate::EncodeError> {
-                self.remaining_len(version)
-                    .and_then($crate::writer::packet_len)
-                    .map_err(|error| error.in_packet($crate::PacketType::$packet_type))
-            }
+        super::encoding! { @len $borrowed $owned $packet_type }
 
+        impl $borrowed<'_> {
             /// Appends the packet in its shortest form.
             ///
             /// # Errors
@@ -107,6 +96,24 @@ macro_rules! encoding {
                     .map_err(in_packet)?;
                 self.put(version, out);
                 Ok(())
+            }
+        }
+    };
+    // For a packet that writes its own `encode`.
+    (@len $borrowed:ident $owned:ident $packet_type:ident) => {
+        impl $borrowed<'_> {
+            /// Bytes that [`encode`](Self::encode) appends: the whole packet, exactly.
+            ///
+            /// # Errors
+            /// Those of [`encode`](Self::encode).
+            #[inline]
+            pub fn encoded_len(
+                &self,
+                version: $crate::ProtocolVersion,
+            ) -> Result<usize, $crate::EncodeError> {
+                self.remaining_len(version)
+                    .and_then($crate::writer::packet_len)
+                    .map_err(|error| error.in_packet($crate::PacketType::$packet_type))
             }
         }
 
@@ -238,37 +245,46 @@ pub fn decode<'a>(
     let Some(frame) = frame::split(bytes, version, limits)? else {
         return Ok(None);
     };
-    let body = frame.body;
-    let packet = match frame.packet_type {
-        PacketType::Connect => ConnectRef::decode(&frame, limits).map(PacketRef::Connect),
-        PacketType::ConnAck => ConnAckRef::decode(body, version, limits).map(PacketRef::ConnAck),
-        PacketType::Publish => {
-            PublishRef::decode(frame.flags, body, version, limits).map(PacketRef::Publish)
-        }
-        PacketType::PubAck => PubAckRef::decode(body, version, limits).map(PacketRef::PubAck),
-        PacketType::PubRec => PubRecRef::decode(body, version, limits).map(PacketRef::PubRec),
-        PacketType::PubRel => PubRelRef::decode(body, version, limits).map(PacketRef::PubRel),
-        PacketType::PubComp => PubCompRef::decode(body, version, limits).map(PacketRef::PubComp),
-        PacketType::Subscribe => {
-            SubscribeRef::decode(body, version, limits).map(PacketRef::Subscribe)
-        }
-        PacketType::SubAck => SubAckRef::decode(body, version, limits).map(PacketRef::SubAck),
+    let Frame { body, len, .. } = frame;
+    // Each arm builds the whole answer, so that a small packet is not moved as a large one.
+    macro_rules! packet {
+        ($packet:ident, $decoded:expr) => {
+            match $decoded {
+                Ok(packet) => Ok(Some((PacketRef::$packet(packet), len))),
+                Err(error) => Err(error.in_packet(PacketType::$packet, version)),
+            }
+        };
+    }
+    match frame.packet_type {
+        PacketType::Publish => packet!(
+            Publish,
+            PublishRef::decode(frame.flags, body, version, limits)
+        ),
+        PacketType::PubAck => packet!(PubAck, PubAckRef::decode(body, version, limits)),
+        PacketType::PubRec => packet!(PubRec, PubRecRef::decode(body, version, limits)),
+        PacketType::PubRel => packet!(PubRel, PubRelRef::decode(body, version, limits)),
+        PacketType::PubComp => packet!(PubComp, PubCompRef::decode(body, version, limits)),
+        // CONNECT says by itself how far it got.
+        PacketType::Connect => match ConnectRef::decode(&frame, limits) {
+            Ok(connect) => Ok(Some((PacketRef::Connect(connect), len))),
+            Err(error) => Err(error.in_connect()),
+        },
+        PacketType::ConnAck => packet!(ConnAck, ConnAckRef::decode(body, version, limits)),
+        PacketType::Subscribe => packet!(Subscribe, SubscribeRef::decode(body, version, limits)),
+        PacketType::SubAck => packet!(SubAck, SubAckRef::decode(body, version, limits)),
         PacketType::Unsubscribe => {
-            UnsubscribeRef::decode(body, version, limits).map(PacketRef::Unsubscribe)
+            packet!(Unsubscribe, UnsubscribeRef::decode(body, version, limits))
         }
-        PacketType::UnsubAck => UnsubAckRef::decode(body, version, limits).map(PacketRef::UnsubAck),
-        PacketType::PingReq => ping::decode(body).map(|()| PacketRef::PingReq),
-        PacketType::PingResp => ping::decode(body).map(|()| PacketRef::PingResp),
-        PacketType::Disconnect => {
-            DisconnectRef::decode(body, version, limits).map(PacketRef::Disconnect)
-        }
-        PacketType::Auth => AuthRef::decode(body, limits).map(PacketRef::Auth),
-    };
-    match packet {
-        Ok(packet) => Ok(Some((packet, frame.len))),
-        // CONNECT has said by itself how far it got.
-        Err(error) if matches!(frame.packet_type, PacketType::Connect) => Err(error.in_connect()),
-        Err(error) => Err(error.in_packet(frame.packet_type, version)),
+        PacketType::UnsubAck => packet!(UnsubAck, UnsubAckRef::decode(body, version, limits)),
+        packet_type @ (PacketType::PingReq | PacketType::PingResp) => match ping::decode(body) {
+            Ok(()) if matches!(packet_type, PacketType::PingReq) => {
+                Ok(Some((PacketRef::PingReq, len)))
+            }
+            Ok(()) => Ok(Some((PacketRef::PingResp, len))),
+            Err(error) => Err(error.in_packet(packet_type, version)),
+        },
+        PacketType::Disconnect => packet!(Disconnect, DisconnectRef::decode(body, version, limits)),
+        PacketType::Auth => packet!(Auth, AuthRef::decode(body, limits)),
     }
 }
 

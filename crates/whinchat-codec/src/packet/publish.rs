@@ -8,7 +8,7 @@ use super::{properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
 use crate::reader::Reader;
 use crate::string::check_topic_name;
-use crate::writer::put_binary;
+use crate::writer::put_fixed_header_and;
 use crate::{
     DecodeError, DecodeLimits, EncodeError, Guarantee, PacketType, Property, ProtocolVersion,
     PublishProperties, PublishPropertiesRef, Utf8String, slices,
@@ -124,19 +124,25 @@ impl<'a> PublishRef<'a> {
             | retain
     }
 
+    /// Appends the packet in its shortest form.
+    ///
+    /// # Errors
+    /// If a field is too long or out of range, or `version` does not have it; then nothing is
+    /// appended.
     #[inline]
-    fn put(&self, version: ProtocolVersion, out: &mut BytesMut) {
-        self.put_head(version, out);
-        out.put_slice(self.payload);
-    }
-
-    #[inline]
-    pub(crate) fn put_head(&self, version: ProtocolVersion, out: &mut BytesMut) {
-        put_binary(out, self.topic.as_bytes());
+    pub fn encode(&self, version: ProtocolVersion, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let in_packet = |error: EncodeError| error.in_packet(PacketType::Publish);
+        let remaining_len = self.remaining_len(version).map_err(in_packet)?;
+        let topic_len = self.topic.len();
+        put_fixed_header_and(out, self.first_byte(), remaining_len, topic_len)
+            .map_err(in_packet)?;
+        out.put_slice(self.topic.as_bytes());
         if let Some(id) = self.guarantee.packet_id() {
-            out.put_u16(id.get());
+            out.put_slice(&id.get().to_be_bytes());
         }
         put_properties(self.properties.raw(), version, out);
+        out.put_slice(self.payload);
+        Ok(())
     }
 
     /// The same packet with everything copied.
@@ -175,7 +181,7 @@ impl Publish {
     }
 }
 
-super::encoding! { PublishRef Publish Publish }
+super::encoding! { @len PublishRef Publish Publish }
 
 /// Leaves the payload out.
 impl fmt::Debug for PublishRef<'_> {

@@ -190,7 +190,9 @@ impl<'a> Subscriptions<'a> {
             if len == usize::from(limits.filters) {
                 return Err(too_many_filters(limits));
             }
-            read_subscription(&mut body, version, limits)?;
+            // [MQTT-3.8.3-1]
+            body.skip_utf8_string(FILTER, limits)?;
+            read_options(&mut body, version)?;
             len += 1;
         }
         Ok(Self { source, len })
@@ -227,17 +229,12 @@ pub(super) fn too_many_filters(limits: &DecodeLimits) -> DecodeError {
 }
 
 #[inline]
-fn read_subscription<'a>(
-    body: &mut Reader<'a>,
+fn read_options(
+    body: &mut Reader<'_>,
     version: ProtocolVersion,
-    limits: &DecodeLimits,
-) -> Result<SubscriptionRef<'a>, DecodeError> {
-    // [MQTT-3.8.3-1]
-    let filter = body.utf8_string(FILTER, limits)?;
+) -> Result<SubscriptionOptions, DecodeError> {
     let byte = body.byte(OPTIONS)?;
-    let options = SubscriptionOptions::from_wire(byte, version)
-        .map_err(|kind| DecodeError::new(OPTIONS, kind))?;
-    Ok(SubscriptionRef { filter, options })
+    SubscriptionOptions::from_wire(byte, version).map_err(|kind| DecodeError::new(OPTIONS, kind))
 }
 
 impl<'a> Iterator for Subscriptions<'a> {
@@ -248,7 +245,9 @@ impl<'a> Iterator for Subscriptions<'a> {
         self.len = self.len.checked_sub(1)?;
         match &mut self.source {
             Source::Wire(body, version) => {
-                read_subscription(body, *version, &DecodeLimits::default()).ok()
+                let filter = body.utf8_string(FILTER, &DecodeLimits::default()).ok()?;
+                let options = read_options(body, *version).ok()?;
+                Some(SubscriptionRef { filter, options })
             }
             Source::Owned(subscriptions) => {
                 let (first, rest) = subscriptions.split_first()?;

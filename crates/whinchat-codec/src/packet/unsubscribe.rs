@@ -69,7 +69,7 @@ impl<'a> Filters<'a> {
                 return Err(too_many_filters(limits));
             }
             // [MQTT-3.10.3-1]
-            body.utf8_string(FILTER, limits)?;
+            body.skip_utf8_string(FILTER, limits)?;
             len += 1;
         }
         Ok(Self { source, len })

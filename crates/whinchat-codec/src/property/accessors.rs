@@ -24,7 +24,7 @@ macro_rules! property_sets {
                     reader: &mut $crate::reader::Reader<'a>,
                     limits: &$crate::DecodeLimits,
                 ) -> Result<Self, $crate::DecodeError> {
-                    RawRef::read(Place::$place, reader, limits).map(Self)
+                    RawRef::read(const { PlaceRules::of(Place::$place) }, reader, limits).map(Self)
                 }
 
                 #[inline]

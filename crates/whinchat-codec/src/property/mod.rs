@@ -12,6 +12,7 @@ mod value;
 use core::fmt;
 
 use accessors::{accessors, property_sets};
+use raw::PlaceRules;
 pub(crate) use raw::{Raw, RawRef};
 pub use raw::{SubscriptionIdentifiers, UserProperties};
 pub use value::{DataType, PropertyIter, PropertyValue};

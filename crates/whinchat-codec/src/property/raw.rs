@@ -12,11 +12,28 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Place, Property, PropertyIter, PropertyValue, allowed_in, repeatable_in};
+use super::value::response_topic;
+use super::{DataType, Place, Property, PropertyIter, PropertyValue, allowed_in, repeatable_in};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
 use crate::limits::DecodeLimits;
 use crate::reader::Reader;
 use crate::{slices, string, varint};
+
+/// What may stand in a place, as one bit per property: made at compile time.
+#[derive(Clone, Copy)]
+pub(crate) struct PlaceRules {
+    allowed: u32,
+    repeatable: u32,
+}
+
+impl PlaceRules {
+    pub(super) const fn of(place: Place) -> Self {
+        Self {
+            allowed: allowed_in(place),
+            repeatable: repeatable_in(place),
+        }
+    }
+}
 
 /// A borrowed property section.
 #[derive(Clone, Copy, Default)]
@@ -29,7 +46,7 @@ impl<'a> RawRef<'a> {
     /// Reads the Property Length and checks every property behind it.
     #[inline]
     pub(crate) fn read(
-        place: Place,
+        rules: PlaceRules,
         reader: &mut Reader<'a>,
         limits: &DecodeLimits,
     ) -> Result<Self, DecodeError> {
@@ -47,7 +64,7 @@ impl<'a> RawRef<'a> {
             ));
         }
         let bytes = reader.bytes("properties", len as usize)?;
-        let present = validate(place, bytes, limits)?;
+        let present = validate(rules, bytes, limits)?;
         Ok(Self { bytes, present })
     }
 
@@ -153,9 +170,11 @@ impl<'a> RawRef<'a> {
 
 /// Checks every property of a section; gives the mask of those that are there.
 #[inline]
-fn validate(place: Place, bytes: &[u8], limits: &DecodeLimits) -> Result<u32, DecodeError> {
-    let allowed = allowed_in(place);
-    let repeatable = repeatable_in(place);
+fn validate(rules: PlaceRules, bytes: &[u8], limits: &DecodeLimits) -> Result<u32, DecodeError> {
+    let PlaceRules {
+        allowed,
+        repeatable,
+    } = rules;
     let mut reader = Reader::new(bytes);
     let mut present = 0;
     let mut user_properties = 0_u16;
@@ -191,14 +210,37 @@ fn validate(place: Place, bytes: &[u8], limits: &DecodeLimits) -> Result<u32, De
             }
             user_properties += 1;
         }
-        if let Some(value) = PropertyValue::read(property, &mut reader, limits)?.number() {
-            let (min, max) = property.range();
-            if value < min || value > max {
-                return Err(wrong(
-                    property,
-                    DecodeErrorKind::PropertyOutOfRange { property, value },
-                ));
+        // As `PropertyValue::read`, without the value: this is what a broker does per packet.
+        let field = property.name();
+        let value = match property.data_type() {
+            DataType::Byte => u32::from(reader.byte(field)?),
+            DataType::TwoByteInteger => u32::from(reader.two_byte_integer(field)?),
+            DataType::FourByteInteger => reader.four_byte_integer(field)?,
+            DataType::VariableByteInteger => reader.variable_byte_integer(field)?,
+            DataType::Utf8String if matches!(property, Property::ResponseTopic) => {
+                response_topic(&mut reader, limits)?;
+                continue;
             }
+            DataType::Utf8String => {
+                reader.skip_utf8_string(field, limits)?;
+                continue;
+            }
+            DataType::Utf8StringPair => {
+                reader.skip_utf8_string(field, limits)?;
+                reader.skip_utf8_string(field, limits)?;
+                continue;
+            }
+            DataType::BinaryData => {
+                reader.binary_data(field)?;
+                continue;
+            }
+        };
+        let (min, max) = property.range();
+        if value < min || value > max {
+            return Err(wrong(
+                property,
+                DecodeErrorKind::PropertyOutOfRange { property, value },
+            ));
         }
     }
     Ok(present)

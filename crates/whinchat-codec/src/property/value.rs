@@ -80,8 +80,7 @@ impl<'a> PropertyValue<'a> {
             }
             // v5 [MQTT-3.3.2-14]
             DataType::Utf8String if matches!(property, Property::ResponseTopic) => {
-                let no_levels = limits.with_topic_levels(u16::MAX);
-                Self::Utf8String(reader.topic_name(field, &no_levels)?)
+                Self::Utf8String(response_topic(reader, limits)?)
             }
             DataType::Utf8String => Self::Utf8String(reader.utf8_string(field, limits)?),
             // v5 [MQTT-1.5.7-1]
@@ -159,6 +158,16 @@ impl<'a> PropertyValue<'a> {
             Self::BinaryData(bytes) => writer::put_binary(out, bytes),
         }
     }
+}
+
+/// Out of line: it is rare, and its checks are large.
+#[inline(never)]
+pub(super) fn response_topic<'a>(
+    reader: &mut Reader<'a>,
+    limits: &DecodeLimits,
+) -> Result<&'a str, DecodeError> {
+    let any_levels = limits.with_topic_levels(u16::MAX);
+    reader.topic_name(Property::ResponseTopic.name(), &any_levels)
 }
 
 /// All properties of a packet in the order of the wire.
