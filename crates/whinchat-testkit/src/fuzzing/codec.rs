@@ -5,7 +5,7 @@ use tokio_util::codec::Decoder as _;
 use whinchat_codec::framed::Codec;
 use whinchat_codec::{
     DecodeError, DecodeLimits, Packet, PacketRef, Property, PropertyIter, PropertyValue,
-    ProtocolVersion, PublishRef,
+    ProtocolVersion, PublishRef, SubAckReason,
 };
 
 /// Splits off the first byte, which chooses version and limits.
@@ -112,6 +112,12 @@ pub fn roundtrip(data: &[u8]) {
     } else {
         version
     };
+    // 3.1 reads a failed subscription, which some servers send, and never writes one. // v31 M31-47
+    if let (ProtocolVersion::V31, PacketRef::SubAck(mut suback)) = (version, packet)
+        && suback.reasons.any(SubAckReason::is_error)
+    {
+        return;
+    }
     let mut written = BytesMut::new();
     packet
         .encode(version, &mut written)

@@ -22,6 +22,8 @@ pub(super) struct Vector {
 pub(super) enum Outcome {
     Value {
         text: String,
+        /// Whether the encoder takes it.
+        writable: bool,
         /// What the decoded packet is written as.
         encodes: Vec<u8>,
         /// What the packet built from the text is written as.
@@ -116,7 +118,8 @@ fn read_vector(place: &str, block: &[(usize, &str)]) -> Vector {
                 "encodes",
                 "builds",
                 "error",
-                "incomplete"
+                "incomplete",
+                "unwritable"
             ]
             .contains(&keyword),
             "{place}: line {number}: unknown keyword {keyword}"
@@ -146,6 +149,7 @@ fn read_vector(place: &str, block: &[(usize, &str)]) -> Vector {
                 .map_or_else(|| encodes.clone(), |text| hex(place, text));
             Outcome::Value {
                 text: (*text).to_owned(),
+                writable: !lines.contains_key("unwritable"),
                 encodes,
                 builds,
             }
