@@ -22,7 +22,7 @@ use std::{
 };
 
 use prometheus_client::{encoding::text, registry::Registry};
-use whinchat_store::Log;
+use whinchat_store::{Log, LogFailure};
 
 pub use cell::{
     Counter, Family, Gauge, Histogram, PerLabel, SharedCounter, SharedFamily, TimeCounter,
@@ -105,6 +105,12 @@ impl Metrics {
         let _ = self.sources.log.set(log);
     }
 
+    /// Why the log can commit nothing any more, if that is so.
+    #[must_use]
+    pub fn log_failure(&self) -> Option<LogFailure> {
+        self.sources.log.get().and_then(|log| log.failure())
+    }
+
     /// The sum over all shards of what `of` reads from one.
     #[must_use]
     pub fn sum(&self, of: impl Fn(&ShardMetrics) -> u64) -> u64 {
@@ -140,6 +146,24 @@ impl Metrics {
 #[must_use]
 pub fn descriptions() -> Vec<Description> {
     collector::descriptions()
+}
+
+/// The values that the labels may have, for each metric that has one with words for values.
+#[must_use]
+pub fn label_values() -> Vec<LabelValues> {
+    collector::label_values()
+}
+
+/// A label of one metric and all its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LabelValues {
+    /// The name of the label.
+    pub label: &'static str,
+    /// The metric.
+    pub of: String,
+    /// Its values.
+    pub values: Vec<&'static str>,
 }
 
 /// One metric, as documented.

@@ -31,8 +31,9 @@ impl Config {
     /// Reads `file`, if there is one, and then `environment`, over the defaults.
     ///
     /// Of the environment only names that begin with [`ENVIRONMENT_PREFIX`] are looked at:
-    /// `WHINCHAT__LIMITS__PACKET_SIZE=1MiB`, `WHINCHAT__LISTENER__NAME__ANONYMOUS=true` (a listener
-    /// of that name is added if the file has none).
+    /// `WHINCHAT__LIMITS__PACKET_SIZE=1MiB`, `WHINCHAT__LISTENER__NAME__ANONYMOUS=true`. A `URL`
+    /// of a name that the file does not have adds a listener; it takes the place of those of the
+    /// default.
     ///
     /// # Errors
     ///
@@ -164,7 +165,13 @@ impl Loader {
                 Err(_) => self.report(Place::Variable { name }, What::NotUtf8),
             }
         }
-        variables.sort_by(|one, other| one.name.cmp(&other.name));
+        // A listener's url comes first: it makes the listener that the others change.
+        variables.sort_by_key(|variable: &Variable| {
+            (
+                variable.path.last().is_none_or(|key| key != "url"),
+                variable.name.clone(),
+            )
+        });
         variables
     }
 
@@ -187,15 +194,23 @@ impl Loader {
         {
             self.section_variable(variable, &mut config);
         }
-        if let Some((source, document)) = &document
-            && let Some(listeners) = document.get(LISTENER)
-        {
-            self.listeners(*source, listeners, &mut config);
+        let listeners = document
+            .as_ref()
+            .and_then(|(source, document)| Some((*source, document.get(LISTENER)?)));
+        if let Some((source, listeners)) = listeners {
+            self.listeners(source, listeners, &mut config);
         }
-        for variable in variables
-            .iter()
-            .filter(|variable| variable.path[0] == LISTENER)
+        let of_listeners = || {
+            variables
+                .iter()
+                .filter(|variable| variable.path[0] == LISTENER)
+        };
+        if listeners.is_none()
+            && of_listeners().any(|variable| variable.path.get(2).is_some_and(|key| key == "url"))
         {
+            config.listeners.clear();
+        }
+        for variable in of_listeners() {
             self.listener_variable(variable, &mut config);
         }
         ConfigError::new(self.problems).map_or(Ok(config), Err)

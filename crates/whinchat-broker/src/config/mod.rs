@@ -7,6 +7,7 @@
 //!
 //! Leaves to others: what the options do.
 
+mod document;
 mod error;
 mod foreign;
 mod load;
@@ -17,6 +18,7 @@ pub(crate) mod value;
 mod schema;
 mod sections;
 
+pub use document::Page;
 pub use error::{ConfigError, Problem};
 pub use load::ENVIRONMENT_PREFIX;
 pub use schema::{
@@ -25,3 +27,6 @@ pub use schema::{
 };
 pub use units::{ByteSize, Seconds};
 pub use value::{Auto, LoopbackAddr};
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ impl From<Action<'_>> for AccessLabel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use prometheus_client::{
 use whinchat_store::Log;
 
 use super::{
-    Description, ShardMetrics, SharedMetrics, Sources,
+    Description, LabelValues, ShardMetrics, SharedMetrics, Sources,
     row::{LabelNames, Read, Row},
 };
 
@@ -219,5 +219,25 @@ pub(super) fn descriptions() -> Vec<Description> {
         .chain(described(SharedMetrics::ROWS))
         .chain(described(PROCESS))
         .chain([build])
+        .collect()
+}
+
+pub(super) fn label_values() -> Vec<LabelValues> {
+    fn labelled<S>(rows: &[Row<S>]) -> impl Iterator<Item = LabelValues> {
+        rows.iter().filter_map(|row| match &row.read {
+            Read::Family(LabelNames { name, count, text }, _) => Some(LabelValues {
+                label: name,
+                of: format!("whinchat_{}_total", row.name),
+                values: (0..*count).map(text).collect(),
+            }),
+            Read::Counter(_)
+            | Read::Gauge(_)
+            | Read::PerShard(_)
+            | Read::PerShardTime(_)
+            | Read::Histogram(_) => None,
+        })
+    }
+    labelled(ShardMetrics::ROWS)
+        .chain(labelled(SharedMetrics::ROWS))
         .collect()
 }
