@@ -20,14 +20,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     no_arguments(args)?;
     check_pages()?;
     run_command(
-        cargo([
-            "doc",
-            "--quiet",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ])
-        .env("RUSTDOCFLAGS", "-D warnings"),
+        cargo(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
     )
 }
 

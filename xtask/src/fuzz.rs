@@ -84,8 +84,14 @@ fn fuzz(target: &str, seconds: u64, sanitizer: &str) -> Outcome {
     if workspace::root().join(&seeds).is_dir() {
         fuzz.arg(&seeds);
     }
+    // A run with an end is one of many: it says what it found and its count. A long one shows its progress.
+    let verbosity = if seconds == 0 {
+        "-verbosity=1"
+    } else {
+        "-verbosity=0"
+    };
     // One input that runs longer than ten seconds is a finding too.
-    fuzz.args(["--", "-timeout=10", "-print_final_stats=1"])
+    fuzz.args(["--", "-timeout=10", "-print_final_stats=1", verbosity])
         .arg(format!("-max_total_time={seconds}"));
     run_command(fuzz.env("RUSTC_BOOTSTRAP", "1"))
 }
