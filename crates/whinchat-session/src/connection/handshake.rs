@@ -1,0 +1,514 @@
+//! CONNECT, CONNACK and AUTH.
+//!
+//! Read first: MQTT 5.0 sections 3.1, 3.2, 3.15 and 4.12.
+
+use whinchat_codec::{
+    Auth, AuthProperties, AuthReason, AuthRef, ConnAck, ConnAckProperties, ConnAckReason,
+    ConnAckRef, Connect, ConnectRef, PacketRef, ProtocolVersion, QoS, Utf8String,
+};
+
+use super::properties::encode_within;
+use super::timer::Timer;
+use super::{Authentication, Connection, Event, Phase, Role};
+use crate::{
+    DropReason, Instant, Message, Output, Refused, SessionLimits, SessionState, Violation,
+};
+
+/// What a server puts into a CONNACK that accepts.
+///
+/// The engine adds what it enforces, with the values of its [`SessionLimits`]: Receive Maximum,
+/// Maximum Packet Size, Topic Alias Maximum, Maximum QoS, Retain Available. It acts on those that
+/// the driver sets itself: Session Expiry Interval, Server Keep Alive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnAckOptions {
+    /// Whether the session was there before. 3.1 does not say it to the client.
+    pub session_present: bool,
+    /// Properties; ignored below 5.0.
+    pub properties: ConnAckProperties,
+}
+
+impl ConnAckOptions {
+    /// A new session, no properties.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with this Session Present flag.
+    #[must_use]
+    pub const fn with_session_present(mut self, session_present: bool) -> Self {
+        self.session_present = session_present;
+        self
+    }
+
+    /// The same with these properties.
+    #[must_use]
+    pub fn with_properties(mut self, properties: ConnAckProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+}
+
+impl Connection {
+    /// The client's end of a new connection; writes the CONNECT.
+    ///
+    /// What the client announces (Receive Maximum, Maximum Packet Size, Topic Alias Maximum) it
+    /// announces in the CONNECT, and the engine keeps to it; the decoder's limit has to be
+    /// [`maximum_packet_size_in`](Self::maximum_packet_size_in). The session passed to
+    /// [`handle`](Self::handle) is resumed, or started over with its unsent messages, as the
+    /// CONNACK says.
+    ///
+    /// # Errors
+    /// If the CONNECT cannot be written.
+    pub fn client<M, O: Output<M>>(
+        now: Instant,
+        connect: &Connect,
+        limits: &SessionLimits,
+        out: &mut O,
+    ) -> Result<Self, Refused> {
+        let mut connection = Self::new(Role::Client, Phase::ExpectConnAck, limits);
+        let packet = connect.borrowed();
+        packet.encode(connect.version, out.buffer())?;
+        connection.learn_connect(&packet);
+        let properties = packet.properties;
+        connection.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        connection.packet_size_max_in = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        connection.topic_alias_maximum_in = properties.topic_alias_maximum().unwrap_or(0);
+        connection.maximum_qos = QoS::ExactlyOnce;
+        connection.retain_available = true;
+        connection.start_handshake_timer(now);
+        Ok(connection)
+    }
+
+    pub(super) fn start_handshake_timer(&mut self, now: Instant) {
+        let deadline = now.saturating_add_millis(u64::from(self.handshake_timeout_millis));
+        self.timers.set(Timer::Handshake, deadline);
+    }
+
+    /// What both ends keep of the CONNECT.
+    fn learn_connect(&mut self, connect: &ConnectRef<'_>) {
+        let properties = connect.properties;
+        self.version = connect.version;
+        self.keep_alive = connect.keep_alive;
+        self.clean_start = connect.clean_start;
+        self.session_expiry_interval = match connect.version {
+            ProtocolVersion::V31 | ProtocolVersion::V311 if connect.clean_start => 0,
+            ProtocolVersion::V31 | ProtocolVersion::V311 => u32::MAX,
+            // v5 [MQTT-3.1.2-23]
+            ProtocolVersion::V5 => properties.session_expiry_interval().unwrap_or(0),
+        };
+        self.request_problem_information = properties.request_problem_information().unwrap_or(true);
+        if let Some(method) = properties.authentication_method()
+            && let Ok(method) = Utf8String::try_from(method)
+        {
+            self.extras_mut().authentication = Some(Authentication {
+                method,
+                rounds: 0,
+                is_repeated: false,
+            });
+        }
+    }
+
+    /// A packet before the CONNACK, or behind the end.
+    #[cold]
+    pub(super) fn handle_in_handshake<'p, M: Message, O: Output<M>>(
+        &mut self,
+        now: Instant,
+        packet: PacketRef<'p>,
+        session: &mut SessionState<M>,
+        out: &mut O,
+    ) -> Result<Event<'p, M>, Violation> {
+        let packet_type = packet.packet_type();
+        match (self.phase, packet) {
+            (Phase::Closed, _) => Ok(Event::None),
+            (Phase::ExpectConnect, PacketRef::Connect(connect)) => {
+                self.on_connect(&connect);
+                Ok(Event::Connect(connect))
+            }
+            // v5 [MQTT-3.1.0-1]
+            (Phase::ExpectConnect, _) => Err(Violation::NotConnect(packet_type)),
+            (Phase::ExpectDecision | Phase::ExpectAuth, PacketRef::Connect(_)) => {
+                Err(Violation::SecondConnect)
+            }
+            (Phase::ExpectAuth, PacketRef::Auth(auth)) => {
+                self.check_method(auth.properties.authentication_method())?;
+                // v5 [MQTT-4.12.0-3]
+                if auth.reason != AuthReason::ContinueAuthentication {
+                    return Err(Violation::NotExpected(packet_type));
+                }
+                self.count_authentication_round()?;
+                self.phase = Phase::ExpectDecision;
+                Ok(Event::Auth(auth))
+            }
+            (Phase::ExpectConnAck, PacketRef::ConnAck(connack)) => {
+                self.on_connack(now, &connack, session, out)?;
+                Ok(Event::ConnAck(connack))
+            }
+            (Phase::ExpectConnAck, PacketRef::Auth(auth)) => {
+                self.check_method(auth.properties.authentication_method())?;
+                // v5 [MQTT-4.12.0-2]
+                if auth.reason != AuthReason::ContinueAuthentication {
+                    return Err(Violation::NotExpected(packet_type));
+                }
+                self.count_authentication_round()?;
+                Ok(Event::Auth(auth))
+            }
+            // v5 [MQTT-3.2.0-1] [MQTT-3.1.2-30]
+            (
+                Phase::ExpectDecision | Phase::ExpectAuth | Phase::ExpectConnAck | Phase::Connected,
+                _,
+            ) => Err(Violation::NotExpected(packet_type)),
+        }
+    }
+
+    // ---- server ----
+
+    fn on_connect(&mut self, connect: &ConnectRef<'_>) {
+        self.learn_connect(connect);
+        let properties = connect.properties;
+        self.in_flight_max = self
+            .window
+            .to_peer(connect.version, properties.receive_maximum());
+        self.packet_size_max_out = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        // v5 [MQTT-3.1.2-27]
+        self.topic_alias_maximum_out = self
+            .topic_alias_maximum_out
+            .min(properties.topic_alias_maximum().unwrap_or(0));
+        if !connect.version.is_v5() {
+            self.topic_alias_maximum_in = 0;
+        }
+        self.phase = Phase::ExpectDecision;
+    }
+
+    /// Server: accepts the CONNECT. Writes the CONNACK, then what the session owes: each PUBREL
+    /// and each unanswered PUBLISH again, in order, then its queue.
+    ///
+    /// A driver that answers to a log calls this once the state of the session is durable, and
+    /// [`handle_committed`](Self::handle_committed) right behind it. Does nothing unless a
+    /// CONNECT waits for it.
+    pub fn accept<M: Message, O: Output<M>>(
+        &mut self,
+        now: Instant,
+        session: &mut SessionState<M>,
+        options: ConnAckOptions,
+        out: &mut O,
+    ) {
+        if self.phase != Phase::ExpectDecision {
+            return;
+        }
+        let ConnAckOptions {
+            session_present,
+            mut properties,
+        } = options;
+        if self.version.is_v5() {
+            self.announce(&mut properties);
+        } else {
+            properties = ConnAckProperties::default();
+        }
+        let mut connack = ConnAck {
+            session_present,
+            reason: ConnAckReason::Success,
+            properties,
+        };
+        encode_within(
+            &mut connack,
+            self.version,
+            self.packet_size_max_out,
+            out.buffer(),
+        );
+        self.enter_connected(now);
+        if let Some(receiver) = session.receiver.as_mut() {
+            receiver.forget_undecided();
+        }
+        self.resume(now, session, out);
+    }
+
+    /// Completes the properties of CONNACK, and learns what they set.
+    fn announce(&mut self, properties: &mut ConnAckProperties) {
+        // A value that the property cannot hold is that of its absence.
+        let announced = (|| {
+            if properties.receive_maximum().is_none() && self.receive_maximum < u16::MAX {
+                properties.set_receive_maximum(self.receive_maximum)?;
+            }
+            if properties.maximum_packet_size().is_none() && self.packet_size_max_in < u32::MAX {
+                properties.set_maximum_packet_size(self.packet_size_max_in.max(1))?;
+            }
+            if properties.maximum_qos().is_none() && self.maximum_qos < QoS::ExactlyOnce {
+                properties.set_maximum_qos(self.maximum_qos)?; // v5 [MQTT-3.2.2-9]
+            }
+            if let Some(method) = self.authentication_method() {
+                properties.set_authentication_method(method)?; // v5 [MQTT-4.12.0-5]
+            }
+            Ok::<(), whinchat_codec::EncodeError>(())
+        })();
+        debug_assert!(announced.is_ok(), "all values are in range");
+        if properties.topic_alias_maximum().is_none() && self.topic_alias_maximum_in > 0 {
+            properties.set_topic_alias_maximum(self.topic_alias_maximum_in);
+        }
+        if properties.retain_available().is_none() && !self.retain_available {
+            properties.set_retain_available(false);
+        }
+        self.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        self.packet_size_max_in = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        self.topic_alias_maximum_in = properties.topic_alias_maximum().unwrap_or(0);
+        self.maximum_qos = properties.maximum_qos().unwrap_or(QoS::ExactlyOnce);
+        self.retain_available = properties.retain_available().unwrap_or(true);
+        if let Some(seconds) = properties.session_expiry_interval() {
+            self.session_expiry_interval = seconds;
+        }
+        // v5 [MQTT-3.2.2-22]
+        if let Some(seconds) = properties.server_keep_alive() {
+            self.keep_alive = seconds;
+        }
+    }
+
+    /// Server: refuses the CONNECT with a reason of 0x80 or above. In 3.x the nearest return code
+    /// is written, or nothing where there is none. Close the transport afterwards.
+    pub fn refuse<M, O: Output<M>>(
+        &mut self,
+        reason: ConnAckReason,
+        properties: ConnAckProperties,
+        out: &mut O,
+    ) {
+        let has_connect = matches!(self.phase, Phase::ExpectDecision | Phase::ExpectAuth);
+        if has_connect && reason.is_error() {
+            self.write_refusal(reason, properties, out);
+        }
+        self.close();
+    }
+
+    pub(super) fn write_refusal<M, O: Output<M>>(
+        &mut self,
+        reason: ConnAckReason,
+        properties: ConnAckProperties,
+        out: &mut O,
+    ) {
+        let (reason, properties) = if self.version.is_v5() {
+            (Some(reason), properties)
+        } else {
+            // v311 [MQTT-3.2.2-6]
+            (reason.downgrade(), ConnAckProperties::default())
+        };
+        let Some(reason) = reason else {
+            return;
+        };
+        let mut connack = ConnAck {
+            session_present: false, // v5 [MQTT-3.2.2-6]
+            reason,
+            properties,
+        };
+        encode_within(
+            &mut connack,
+            self.version,
+            self.packet_size_max_out,
+            out.buffer(),
+        );
+    }
+
+    // ---- client ----
+
+    fn on_connack<M: Message, O: Output<M>>(
+        &mut self,
+        now: Instant,
+        connack: &ConnAckRef<'_>,
+        session: &mut SessionState<M>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        // v5 [MQTT-3.2.2-2] [MQTT-3.2.2-6]
+        if connack.session_present && (self.clean_start || connack.reason.is_error()) {
+            return Err(Violation::SessionPresentNotExpected);
+        }
+        if connack.reason.is_error() {
+            self.close();
+            return Ok(());
+        }
+        let properties = connack.properties;
+        let method = properties.authentication_method();
+        if method.is_some() || self.authentication_method().is_some() {
+            self.check_method(method)?; // v5 [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+        }
+        self.in_flight_max = self
+            .window
+            .to_peer(self.version, properties.receive_maximum());
+        self.packet_size_max_out = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        // v5 [MQTT-3.2.2-18]
+        self.topic_alias_maximum_out = self
+            .topic_alias_maximum_out
+            .min(properties.topic_alias_maximum().unwrap_or(0));
+        self.maximum_qos = properties.maximum_qos().unwrap_or(QoS::ExactlyOnce);
+        self.retain_available = properties.retain_available().unwrap_or(true);
+        self.wildcard_subscription_available =
+            properties.wildcard_subscription_available().unwrap_or(true);
+        self.subscription_identifier_available = properties
+            .subscription_identifier_available()
+            .unwrap_or(true);
+        self.shared_subscription_available =
+            properties.shared_subscription_available().unwrap_or(true);
+        if let Some(seconds) = properties.session_expiry_interval() {
+            self.session_expiry_interval = seconds;
+        }
+        // v5 [MQTT-3.2.2-21]
+        if let Some(seconds) = properties.server_keep_alive() {
+            self.keep_alive = seconds;
+        }
+        self.enter_connected(now);
+        // 3.1 does not tell: what is sent again may be new to the server. // v31 M31-26
+        let is_lost =
+            !connack.session_present && (self.version != ProtocolVersion::V31 || self.clean_start);
+        if is_lost {
+            // v5 [MQTT-3.2.2-5]
+            session.receiver = None;
+            if let Some(sender) = session.sender.as_mut() {
+                sender.start_over(|message| out.dropped(message, DropReason::SessionLost));
+            }
+        }
+        self.resume(now, session, out);
+        Ok(())
+    }
+
+    // ---- both ----
+
+    fn enter_connected(&mut self, now: Instant) {
+        self.phase = Phase::Connected;
+        self.timers.clear(Timer::Handshake);
+        if let Some(authentication) = self.authentication_mut() {
+            authentication.rounds = 0;
+        }
+        self.start_keep_alive(now);
+    }
+
+    /// The Authentication Method that the CONNECT has named.
+    #[must_use]
+    pub fn authentication_method(&self) -> Option<&str> {
+        let authentication = self.extras.as_ref()?.authentication.as_ref()?;
+        Some(authentication.method.as_str())
+    }
+
+    fn authentication_mut(&mut self) -> Option<&mut Authentication> {
+        self.extras.as_mut()?.authentication.as_mut()
+    }
+
+    fn check_method(&self, method: Option<&str>) -> Result<(), Violation> {
+        // v5 [MQTT-4.12.0-5] [MQTT-4.12.0-7] [MQTT-4.12.1-1]
+        if method.is_some() && method == self.authentication_method() {
+            Ok(())
+        } else {
+            Err(Violation::AuthenticationMethodChanged)
+        }
+    }
+
+    fn count_authentication_round(&mut self) -> Result<(), Violation> {
+        let max = self.authentication_rounds_max;
+        if let Some(authentication) = self.authentication_mut() {
+            if authentication.rounds >= max {
+                return Err(Violation::TooManyAuthenticationRounds { max });
+            }
+            authentication.rounds += 1;
+        }
+        Ok(())
+    }
+
+    /// AUTH behind the CONNACK: a re-authentication. Publishing goes on meanwhile.
+    pub(super) fn on_auth<'p, M>(
+        &mut self,
+        now: Instant,
+        auth: AuthRef<'p>,
+    ) -> Result<Event<'p, M>, Violation> {
+        self.check_method(auth.properties.authentication_method())?;
+        let goes_on = self
+            .authentication_mut()
+            .is_some_and(|authentication| authentication.is_repeated);
+        match (self.role, auth.reason, goes_on) {
+            // v5 [MQTT-4.12.1-1]
+            (Role::Server, AuthReason::Reauthenticate, false) => {
+                self.start_reauthentication(now);
+                self.count_authentication_round()?;
+            }
+            (_, AuthReason::ContinueAuthentication, true) => self.count_authentication_round()?,
+            (Role::Client, AuthReason::Success, true) => self.end_reauthentication(),
+            (
+                Role::Server | Role::Client,
+                AuthReason::Success
+                | AuthReason::ContinueAuthentication
+                | AuthReason::Reauthenticate,
+                _,
+            ) => return Err(Violation::NotExpected(whinchat_codec::PacketType::Auth)),
+        }
+        Ok(Event::Auth(auth))
+    }
+
+    fn start_reauthentication(&mut self, now: Instant) {
+        if let Some(authentication) = self.authentication_mut() {
+            authentication.is_repeated = true;
+            authentication.rounds = 0;
+        }
+        self.start_handshake_timer(now);
+    }
+
+    fn end_reauthentication(&mut self) {
+        if let Some(authentication) = self.authentication_mut() {
+            authentication.is_repeated = false;
+        }
+        self.timers.clear(Timer::Handshake);
+    }
+
+    /// Sends AUTH; the engine adds the Authentication Method of the CONNECT.
+    ///
+    /// A server asks for more with [`ContinueAuthentication`](AuthReason::ContinueAuthentication)
+    /// and ends a re-authentication with [`Success`](AuthReason::Success); that of the CONNECT
+    /// ends with [`accept`](Self::accept). A client answers with `ContinueAuthentication` and
+    /// starts a re-authentication with [`Reauthenticate`](AuthReason::Reauthenticate).
+    ///
+    /// # Errors
+    /// If the CONNECT named no method, no exchange goes on that this would belong to, or the
+    /// packet cannot be written.
+    pub fn send_auth<M, O: Output<M>>(
+        &mut self,
+        now: Instant,
+        reason: AuthReason,
+        properties: AuthProperties,
+        out: &mut O,
+    ) -> Result<(), Refused> {
+        let Some(authentication) = self.extras.as_ref().and_then(|e| e.authentication.as_ref())
+        else {
+            return Err(Refused::AuthenticationNotExpected); // v5 [MQTT-4.12.0-6] [MQTT-4.12.0-7]
+        };
+        let goes_on = authentication.is_repeated;
+        let next = match (self.role, self.phase, reason, goes_on) {
+            (Role::Server, Phase::ExpectDecision, AuthReason::ContinueAuthentication, _) => {
+                Phase::ExpectAuth
+            }
+            (Role::Client, Phase::ExpectConnAck, AuthReason::ContinueAuthentication, _) => {
+                Phase::ExpectConnAck
+            }
+            (_, Phase::Connected, AuthReason::ContinueAuthentication, true)
+            | (Role::Server, Phase::Connected, AuthReason::Success, true)
+            | (Role::Client, Phase::Connected, AuthReason::Reauthenticate, false) => {
+                Phase::Connected
+            }
+            _ => return Err(Refused::AuthenticationNotExpected),
+        };
+        let mut auth = Auth { reason, properties };
+        auth.properties
+            .set_authentication_method(authentication.method.as_str())?;
+        if !self.request_problem_information && self.role == Role::Server {
+            // v5 [MQTT-3.1.2-29]
+            auth.properties.remove_reason_string();
+            auth.properties.remove_user_properties();
+        }
+        let max = self.packet_size_max_out;
+        if !encode_within(&mut auth, self.version, max, out.buffer()) {
+            let size = auth.encoded_len(self.version)?;
+            return Err(Refused::PacketTooLarge { size, max });
+        }
+        self.phase = next;
+        match reason {
+            AuthReason::Success => self.end_reauthentication(),
+            AuthReason::Reauthenticate => self.start_reauthentication(now),
+            AuthReason::ContinueAuthentication => {}
+        }
+        self.wrote(now);
+        Ok(())
+    }
+}

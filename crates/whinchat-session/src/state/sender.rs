@@ -1,0 +1,494 @@
+//! QoS 1 and 2 messages that we send, and the queue behind them.
+//!
+//! Owns the exchanges in flight, in the order of their first transmission, and everything that
+//! uses one of our packet ids. Leaves to the connection how much may be in flight and how a
+//! PUBLISH is written. Read first: MQTT 5.0 sections 4.3.2, 4.3.3, 4.4 and 4.6.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use whinchat_codec::{PacketId, PubRecReason, QoS};
+
+use super::UnackedMessage;
+use super::packet_ids::PacketIds;
+use crate::message::{Message, SubscriptionIds};
+use crate::{DeliveryOptions, QueueLimits, QueuePolicy, Ticket};
+
+/// What one of our packet ids waits for.
+///
+/// ```text
+/// QoS 1   send ─────────────────────────────▶ AwaitPubAck ──PUBACK──────────────▶ Done
+///
+/// QoS 2   send ─▶ AwaitSentCommit ─commit──▶ AwaitPubRec ──PUBREC 0x80..────────▶ Done
+///                (PUBLISH held back)             │ PUBREC
+///                                                ▼
+///                                       AwaitPubRecCommit ─commit─▶ AwaitPubComp ─PUBCOMP▶ Done
+///                                        (PUBREL held back)        (PUBREL has left)
+///
+/// client  SUBSCRIBE ─▶ AwaitSubAck ─SUBACK─▶ Done     UNSUBSCRIBE ─▶ AwaitUnsubAck ─▶ Done
+/// ```
+/// A commit that has already happened is no step of its own. `Done` stays only until all before
+/// it is done, so that a packet id can be found from its distance to the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    /// QoS 2: the PUBLISH leaves when its record is durable.
+    AwaitSentCommit,
+    /// QoS 1.
+    AwaitPubAck,
+    /// QoS 2, first half.
+    AwaitPubRec,
+    /// QoS 2: the PUBREL leaves when the record of the PUBREC is durable.
+    AwaitPubRecCommit,
+    /// QoS 2, second half.
+    AwaitPubComp,
+    /// A SUBSCRIBE of this connection.
+    AwaitSubAck,
+    /// An UNSUBSCRIBE of this connection.
+    AwaitUnsubAck,
+    /// The id is free.
+    Done,
+}
+
+impl Outgoing {
+    /// Whether it is an exchange of a message, and so part of the session state.
+    pub(crate) const fn is_delivery(self) -> bool {
+        match self {
+            Self::AwaitSentCommit
+            | Self::AwaitPubAck
+            | Self::AwaitPubRec
+            | Self::AwaitPubRecCommit
+            | Self::AwaitPubComp => true,
+            Self::AwaitSubAck | Self::AwaitUnsubAck | Self::Done => false,
+        }
+    }
+}
+
+/// One packet id in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot<M> {
+    pub(crate) id: PacketId,
+    pub(crate) state: Outgoing,
+    pub(crate) retain: bool,
+    /// The PUBLISH left on an earlier connection and has not been sent again on this one.
+    pub(crate) unsent: bool,
+    /// The reason in the PUBREC, once it has arrived.
+    pub(crate) pubrec: PubRecReason,
+    pub(crate) message: Option<M>,
+    pub(crate) subscription_ids: SubscriptionIds,
+}
+
+/// A message that waits for its turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued<M> {
+    pub(crate) message: M,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: SubscriptionIds,
+}
+
+/// ```text
+///   queue        ┌── slots, oldest first ───────────────┐
+///   m m m m  ──▶ │ Done  AwaitPubComp  Done  AwaitPubAck │ ──▶ peer
+///                └───────────────────────────────────────┘
+///                   gates: (ticket, id) of the two held-back states, in order
+/// ```
+#[derive(Clone, Debug)]
+pub(crate) struct Sender<M> {
+    slots: VecDeque<Slot<M>>,
+    /// Slots whose state is `Done`.
+    done: usize,
+    /// Slots whose state is a delivery.
+    deliveries: usize,
+    /// Deliveries that are `unsent`.
+    unsent: usize,
+    /// No slot before this position is `unsent`.
+    resend_from: usize,
+    packet_ids: PacketIds,
+    gates: VecDeque<(Ticket, PacketId)>,
+    queue: VecDeque<Queued<M>>,
+    queue_bytes: u64,
+    overflowed: bool,
+}
+
+impl<M> Sender<M> {
+    pub(crate) const fn new() -> Self {
+        Self::with_packet_ids(PacketIds::new())
+    }
+
+    pub(crate) const fn with_packet_ids(packet_ids: PacketIds) -> Self {
+        Self {
+            slots: VecDeque::new(),
+            done: 0,
+            deliveries: 0,
+            unsent: 0,
+            resend_from: 0,
+            packet_ids,
+            gates: VecDeque::new(),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            overflowed: false,
+        }
+    }
+
+    // ---- packet ids in use ----
+
+    /// A free packet id; it is in use once a slot with it is pushed.
+    #[inline]
+    pub(crate) fn allocate(&mut self) -> Option<PacketId> {
+        let Self {
+            packet_ids, slots, ..
+        } = self;
+        packet_ids.allocate(|| {
+            slots
+                .iter()
+                .filter(|slot| slot.state != Outgoing::Done)
+                .map(|slot| slot.id)
+        })
+    }
+
+    pub(crate) const fn last_packet_id(&self) -> u16 {
+        self.packet_ids.last()
+    }
+
+    /// Puts a packet id to use, behind all others.
+    #[inline]
+    pub(crate) fn push(&mut self, slot: Slot<M>) {
+        self.deliveries += usize::from(slot.state.is_delivery());
+        self.unsent += usize::from(slot.unsent);
+        self.slots.push_back(slot);
+    }
+
+    /// Where the slot of a packet id is.
+    ///
+    /// Ids are handed out in rising order, so that the distance to the last id gives the
+    /// position, or one shortly before it if ids in between were skipped.
+    #[inline]
+    pub(crate) fn position(&self, id: PacketId) -> Option<usize> {
+        let is_it = |slot: &Slot<M>| slot.id == id && slot.state != Outgoing::Done;
+        if self.slots.front().is_some_and(is_it) {
+            return Some(0);
+        }
+        let back = self.slots.back()?;
+        let distance = if back.id >= id {
+            usize::from(back.id.get() - id.get())
+        } else {
+            usize::from(u16::MAX - id.get()) + usize::from(back.id.get())
+        };
+        let guess = self.slots.len().saturating_sub(distance + 1);
+        let from = |start: usize| {
+            let mut behind = self.slots.range(start..);
+            behind.position(is_it).map(|offset| start + offset)
+        };
+        // The second search finds the ids whose neighbours were skipped or have been cleared.
+        from(guess).or_else(|| self.slots.range(..guess).position(is_it))
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, position: usize) -> Option<&Slot<M>> {
+        self.slots.get(position)
+    }
+
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, position: usize) -> Option<&mut Slot<M>> {
+        self.slots.get_mut(position)
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot<M>> {
+        self.slots
+            .iter()
+            .filter(|slot| slot.state != Outgoing::Done)
+    }
+
+    /// Frees the packet id of the slot at `position`; the message it had.
+    #[inline]
+    pub(crate) fn finish(&mut self, position: usize) -> Option<M> {
+        let slot = self.slots.get_mut(position)?;
+        self.deliveries -= usize::from(slot.state.is_delivery());
+        self.unsent -= usize::from(slot.unsent);
+        self.done += usize::from(slot.state != Outgoing::Done);
+        slot.state = Outgoing::Done;
+        slot.unsent = false;
+        slot.subscription_ids = SubscriptionIds::None;
+        let message = slot.message.take();
+        while self
+            .slots
+            .front()
+            .is_some_and(|slot| slot.state == Outgoing::Done)
+        {
+            self.slots.pop_front();
+            self.done -= 1;
+            self.resend_from = self.resend_from.saturating_sub(1);
+        }
+        if self.done > 32 && self.done > self.slots.len() / 2 {
+            self.clear_done();
+        }
+        message
+    }
+
+    /// Takes the done slots out from between the others. Costs a pass for as many steps before.
+    #[cold]
+    fn clear_done(&mut self) {
+        self.slots.retain(|slot| slot.state != Outgoing::Done);
+        self.done = 0;
+        self.resend_from = 0;
+    }
+
+    // ---- what is in flight ----
+
+    /// Messages without their last answer, those not yet sent again included.
+    #[inline]
+    pub(crate) const fn deliveries(&self) -> usize {
+        self.deliveries
+    }
+
+    /// Messages that take up the peer's Receive Maximum on this connection.
+    #[inline]
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.deliveries - self.unsent
+    }
+
+    /// Whether messages of an earlier connection still have to be sent again.
+    #[inline]
+    pub(crate) const fn has_unsent(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// A new connection: SUBSCRIBE and UNSUBSCRIBE are forgotten, and each PUBLISH that left and
+    /// was not answered has to be sent again. // v5 [MQTT-4.4.0-1]
+    pub(crate) fn start_connection(&mut self) {
+        self.slots.retain(|slot| slot.state.is_delivery());
+        self.done = 0;
+        self.resend_from = 0;
+        self.unsent = 0;
+        for slot in &mut self.slots {
+            slot.unsent = matches!(slot.state, Outgoing::AwaitPubAck | Outgoing::AwaitPubRec);
+            self.unsent += usize::from(slot.unsent);
+        }
+    }
+
+    /// The position of the oldest PUBLISH that has to be sent again.
+    pub(crate) fn next_unsent(&mut self) -> Option<usize> {
+        if self.unsent == 0 {
+            return None;
+        }
+        let offset = self
+            .slots
+            .range(self.resend_from.min(self.slots.len())..)
+            .position(|slot| slot.unsent)?;
+        self.resend_from += offset;
+        Some(self.resend_from)
+    }
+
+    /// The PUBLISH at `position` has been sent again.
+    pub(crate) fn mark_sent(&mut self, position: usize) {
+        if let Some(slot) = self.slots.get_mut(position) {
+            self.unsent -= usize::from(slot.unsent);
+            slot.unsent = false;
+        }
+    }
+
+    // ---- packets held back until their record is durable ----
+
+    #[inline]
+    pub(crate) fn push_gate(&mut self, ticket: Ticket, id: PacketId) {
+        debug_assert!(self.gates.back().is_none_or(|(last, _)| *last <= ticket));
+        self.gates.push_back((ticket, id));
+    }
+
+    /// The ticket that the oldest held-back packet waits for.
+    #[inline]
+    pub(crate) fn first_gate(&self) -> Option<Ticket> {
+        self.gates.front().map(|(ticket, _)| *ticket)
+    }
+
+    /// The ticket that the youngest held-back packet waits for.
+    #[inline]
+    pub(crate) fn last_gate(&self) -> Option<Ticket> {
+        self.gates.back().map(|(ticket, _)| *ticket)
+    }
+
+    /// The id of the oldest held-back packet, if it need not wait any longer.
+    #[inline]
+    pub(crate) fn pop_gate(&mut self, committed: Ticket) -> Option<PacketId> {
+        self.gates
+            .pop_front_if(|(ticket, _)| *ticket <= committed)
+            .map(|(_, id)| id)
+    }
+
+    // ---- the queue ----
+
+    #[inline]
+    pub(crate) fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) const fn queue_bytes(&self) -> u64 {
+        self.queue_bytes
+    }
+
+    pub(crate) const fn is_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Queued<M>> {
+        self.queue.iter()
+    }
+
+    #[inline]
+    pub(crate) fn first_queued(&self) -> Option<&Queued<M>> {
+        self.queue.front()
+    }
+}
+
+impl<M: Message> Sender<M> {
+    /// Appends to the queue without a look at its limits.
+    pub(crate) fn push_queued(&mut self, queued: Queued<M>) {
+        self.queue_bytes += queued.message.byte_size() as u64;
+        self.queue.push_back(queued);
+    }
+
+    #[inline]
+    pub(crate) fn pop_queued(&mut self) -> Option<Queued<M>> {
+        let queued = self.queue.pop_front()?;
+        self.queue_bytes -= queued.message.byte_size() as u64;
+        Some(queued)
+    }
+
+    /// Appends to the queue within its limits. `on_dropped` hears of older messages that make
+    /// room.
+    ///
+    /// # Errors
+    /// The queue is full and its policy refuses what is new.
+    pub(crate) fn enqueue(
+        &mut self,
+        message: &M,
+        options: &DeliveryOptions<'_>,
+        limits: &QueueLimits,
+        mut on_dropped: impl FnMut(M),
+    ) -> Result<(), QueueFull> {
+        let size = message.byte_size() as u64;
+        match limits.policy {
+            QueuePolicy::RefuseNew => {
+                // Below 90 % of both limits the queue takes messages again.
+                if self.overflowed
+                    && self.queue.len() as u64 * 10 < u64::from(limits.messages) * 9
+                    && u128::from(self.queue_bytes) * 10 < u128::from(limits.bytes) * 9
+                {
+                    self.overflowed = false;
+                }
+                if self.overflowed || !self.has_room(size, limits) {
+                    self.overflowed = true;
+                    return Err(QueueFull);
+                }
+            }
+            QueuePolicy::DropOldest => {
+                while !self.has_room(size, limits) {
+                    self.overflowed = true;
+                    on_dropped(self.pop_queued().ok_or(QueueFull)?.message);
+                }
+            }
+        }
+        self.push_queued(Queued {
+            message: message.clone(),
+            qos: options.qos,
+            retain: options.retain,
+            subscription_ids: SubscriptionIds::new(options.subscription_ids),
+        });
+        Ok(())
+    }
+
+    fn has_room(&self, size: u64, limits: &QueueLimits) -> bool {
+        (self.queue.len() as u64) < u64::from(limits.messages)
+            && self.queue_bytes.saturating_add(size) <= limits.bytes
+    }
+
+    /// Turns every delivery that the peer has not taken over into a new message at the front of
+    /// the queue, in order, and frees all packet ids. The messages behind a PUBREC go to
+    /// `on_taken`: the peer has them.
+    pub(crate) fn start_over(&mut self, mut on_taken: impl FnMut(M)) {
+        for slot in core::mem::take(&mut self.slots).into_iter().rev() {
+            let qos = match slot.state {
+                Outgoing::AwaitPubAck => QoS::AtLeastOnce,
+                Outgoing::AwaitSentCommit | Outgoing::AwaitPubRec => QoS::ExactlyOnce,
+                Outgoing::AwaitPubRecCommit | Outgoing::AwaitPubComp => {
+                    slot.message.into_iter().for_each(&mut on_taken);
+                    continue;
+                }
+                Outgoing::AwaitSubAck | Outgoing::AwaitUnsubAck | Outgoing::Done => continue,
+            };
+            if let Some(message) = slot.message {
+                self.queue_bytes += message.byte_size() as u64;
+                self.queue.push_front(Queued {
+                    message,
+                    qos,
+                    retain: slot.retain,
+                    subscription_ids: slot.subscription_ids,
+                });
+            }
+        }
+        self.gates.clear();
+        self.done = 0;
+        self.deliveries = 0;
+        self.unsent = 0;
+        self.resend_from = 0;
+    }
+}
+
+impl<M: Message> Sender<M> {
+    /// Takes out what `select` names and the peer cannot have taken over.
+    pub(crate) fn take_unacked(
+        &mut self,
+        select: &mut impl FnMut(&M) -> bool,
+    ) -> Vec<UnackedMessage<M>> {
+        let mut taken = Vec::new();
+        for position in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(position) else {
+                break;
+            };
+            let (qos, was_sent) = match slot.state {
+                Outgoing::AwaitPubAck => (QoS::AtLeastOnce, true),
+                Outgoing::AwaitSentCommit => (QoS::ExactlyOnce, false),
+                Outgoing::AwaitPubRec
+                | Outgoing::AwaitPubRecCommit
+                | Outgoing::AwaitPubComp
+                | Outgoing::AwaitSubAck
+                | Outgoing::AwaitUnsubAck
+                | Outgoing::Done => continue,
+            };
+            let Some(message) = slot.message.take_if(|message| select(message)) else {
+                continue;
+            };
+            taken.push(UnackedMessage {
+                message,
+                qos,
+                retain: slot.retain,
+                was_sent,
+                subscription_ids: core::mem::take(&mut slot.subscription_ids),
+            });
+            self.deliveries -= 1;
+            self.unsent -= usize::from(slot.unsent);
+            slot.state = Outgoing::Done;
+            slot.unsent = false;
+        }
+        self.clear_done();
+        for queued in core::mem::take(&mut self.queue) {
+            if select(&queued.message) {
+                self.queue_bytes -= queued.message.byte_size() as u64;
+                taken.push(UnackedMessage {
+                    message: queued.message,
+                    qos: queued.qos,
+                    retain: queued.retain,
+                    was_sent: false,
+                    subscription_ids: queued.subscription_ids,
+                });
+            } else {
+                self.queue.push_back(queued);
+            }
+        }
+        taken
+    }
+}
+
+/// The queue takes nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueFull;
