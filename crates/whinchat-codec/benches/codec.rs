@@ -7,7 +7,9 @@ use cases::{Case, connect_v5, publish_v5, publish_v311, subscribe_v5};
 use divan::{Bencher, black_box};
 use whinchat_codec::DecodeLimits;
 
-const CASES: [(&str, fn() -> Case); 4] = [
+type Make = fn() -> Case;
+
+const CASES: [(&str, Make); 4] = [
     ("publish_v311", publish_v311),
     ("publish_v5", publish_v5),
     ("connect_v5", connect_v5),

@@ -88,10 +88,19 @@ pub(crate) const fn groups(value: usize) -> [u8; 4] {
 #[inline]
 pub(crate) fn put(out: &mut BytesMut, value: usize) {
     debug_assert!(value <= MAX as usize);
+    let [a, ..] = groups(value);
+    if value < 0x80 {
+        out.put_u8(a);
+    } else {
+        put_long(out, value);
+    }
+}
+
+/// As [`put`], for a value of more than seven bits.
+fn put_long(out: &mut BytesMut, value: usize) {
     let [a, b, c, d] = groups(value);
     match len(value) {
-        1 => out.put_u8(a),
-        2 => out.put_slice(&[a | 0x80, b]),
+        1 | 2 => out.put_slice(&[a | 0x80, b]),
         3 => out.put_slice(&[a | 0x80, b | 0x80, c]),
         _ => out.put_slice(&[a | 0x80, b | 0x80, c | 0x80, d]),
     }

@@ -201,9 +201,17 @@ impl<'a> ConnectRef<'a> {
 
     fn put(&self, _: ProtocolVersion, out: &mut BytesMut) {
         let version = self.version;
-        put_binary(out, version.protocol_name().as_bytes());
+        let (level, flags) = (version.level(), self.flags());
         let [high, low] = self.keep_alive.to_be_bytes();
-        out.put_slice(&[version.level(), self.flags(), high, low]);
+        match version {
+            ProtocolVersion::V31 => {
+                put_binary(out, version.protocol_name().as_bytes());
+                out.put_slice(&[level, flags, high, low]);
+            }
+            ProtocolVersion::V311 | ProtocolVersion::V5 => {
+                out.put_slice(&[0, 4, b'M', b'Q', b'T', b'T', level, flags, high, low]);
+            }
+        }
         put_properties(self.properties.raw(), version, out);
         put_binary(out, self.client_id.as_bytes());
         if let Some(will) = &self.will {
