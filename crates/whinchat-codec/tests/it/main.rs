@@ -1,4 +1,13 @@
 //! The codec from outside: one module per kind of test.
 
+mod allocations;
+mod downgrade;
+mod framed;
 mod golden;
+mod json;
+mod properties;
+mod roundtrip;
+mod spec_tables;
+mod split;
+mod strings;
 mod wire;
