@@ -1,0 +1,22 @@
+//! The subcommands: one file each.
+
+mod config;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+
+/// What the program is to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Checks a configuration, or prints the default one.
+    Config(config::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Exit {
+        match self {
+            Self::Config(args) => config::run(args),
+        }
+    }
+}
