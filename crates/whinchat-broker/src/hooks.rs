@@ -13,6 +13,7 @@ mod authenticate;
 mod authorize;
 pub(crate) mod guard;
 mod identity;
+pub(crate) mod installed;
 mod intercept;
 
 pub use authenticate::{

@@ -2,10 +2,18 @@
 
 pub mod access;
 mod admin;
+mod broker;
+mod clock;
+mod commons;
 pub mod config;
+mod core;
 pub mod hooks;
 mod limits;
 pub mod metrics;
+mod settings;
+mod shard;
 
 pub use admin::Readiness;
+pub use broker::{Broker, BrokerHandle, StartError};
+pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};

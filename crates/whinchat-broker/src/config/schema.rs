@@ -1,8 +1,8 @@
 //! The sections and their options. Adding one is adding a row.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
-use whinchat_transport::{Endpoint, ListenOptions};
+use whinchat_transport::Endpoint;
 
 use super::{
     row::section,
@@ -137,27 +137,6 @@ impl ListenerConfig {
 }
 
 impl Config {
-    /// Adds a listener at this place, with the defaults for the rest.
-    pub fn add_listener(&mut self, url: Endpoint) {
-        self.listeners.push(ListenerConfig::new(url));
-    }
-
-    /// How many shards, each a thread: `threads`, or as many as the process may use at a time.
-    #[must_use]
-    pub fn shards(&self) -> usize {
-        let available = || {
-            thread::available_parallelism()
-                .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX))
-        };
-        self.general.threads.or_else(available).into()
-    }
-
-    /// How the sockets of this listener are set up.
-    #[must_use]
-    pub fn listen_options(&self, listener: &ListenerConfig) -> ListenOptions {
-        ListenOptions::default().with_tcp_keep_alive(self.limits_of(listener).tcp_keep_alive_after)
-    }
-
     /// The limits that hold for clients of this listener.
     #[must_use]
     pub fn limits_of<'a>(&'a self, listener: &'a ListenerConfig) -> &'a BrokerLimits {

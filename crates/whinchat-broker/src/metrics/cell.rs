@@ -189,6 +189,15 @@ impl Histogram {
 }
 
 impl<L: Label> PerLabel<L, Counter> {
+    /// The sum over all values.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counters
+            .iter()
+            .map(Counter::value)
+            .fold(0, u64::wrapping_add)
+    }
+
     pub(super) fn at(&self, index: usize) -> u64 {
         self.counters[index].value()
     }

@@ -2,6 +2,9 @@
 
 use whinchat_codec::{PacketType, QoS};
 
+use whinchat_codec::ConnAckReason;
+use whinchat_session::DropReason;
+
 use crate::Limit;
 
 /// A closed list of values of one label.
@@ -180,6 +183,51 @@ impl From<QoS> for QosLabel {
             QoS::AtMostOnce => Self::AtMostOnce,
             QoS::AtLeastOnce => Self::AtLeastOnce,
             QoS::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+impl From<ConnAckReason> for RefusalLabel {
+    fn from(reason: ConnAckReason) -> Self {
+        match reason {
+            ConnAckReason::MalformedPacket => Self::Malformed,
+            ConnAckReason::ProtocolError => Self::ProtocolError,
+            ConnAckReason::UnsupportedProtocolVersion => Self::UnsupportedVersion,
+            ConnAckReason::ClientIdentifierNotValid => Self::ClientIdNotValid,
+            ConnAckReason::BadUserNameOrPassword => Self::BadUserNameOrPassword,
+            ConnAckReason::NotAuthorized => Self::NotAuthorized,
+            ConnAckReason::BadAuthenticationMethod => Self::BadAuthenticationMethod,
+            ConnAckReason::Banned => Self::Banned,
+            ConnAckReason::ServerUnavailable => Self::ServerUnavailable,
+            ConnAckReason::ServerBusy => Self::ServerBusy,
+            ConnAckReason::UseAnotherServer | ConnAckReason::ServerMoved => Self::ServerMoved,
+            ConnAckReason::QuotaExceeded => Self::QuotaExceeded,
+            ConnAckReason::ConnectionRateExceeded => Self::RateExceeded,
+            ConnAckReason::PacketTooLarge => Self::PacketTooLarge,
+            ConnAckReason::RetainNotSupported | ConnAckReason::QoSNotSupported => {
+                Self::NotSupported
+            }
+            ConnAckReason::Success
+            | ConnAckReason::UnspecifiedError
+            | ConnAckReason::ImplementationSpecificError
+            | ConnAckReason::TopicNameInvalid
+            | ConnAckReason::PayloadFormatInvalid => Self::Other,
+        }
+    }
+}
+
+impl From<DropReason> for DropLabel {
+    fn from(reason: DropReason) -> Self {
+        match reason {
+            DropReason::Expired => Self::Expired,
+            DropReason::PacketTooLarge => Self::PacketTooLarge,
+            DropReason::PeerTooSlow => Self::UnsentFull,
+            DropReason::QueueFull => Self::QueueFull,
+            DropReason::SessionLost => Self::SessionEnded,
+            DropReason::NotEncodable
+            | DropReason::QoSNotSupported
+            | DropReason::RetainNotSupported
+            | _ => Self::Encoding,
         }
     }
 }

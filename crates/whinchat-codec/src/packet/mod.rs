@@ -6,7 +6,6 @@ mod connack;
 mod connect;
 mod disconnect;
 mod downgrade;
-mod list;
 mod ping;
 mod puback;
 mod pubcomp;

@@ -36,7 +36,7 @@ fn publish() -> Publish {
         properties: PublishProperties::new()
             .with_payload_format_indicator(true)
             .with_user_property("k", "v")
-            .expect("short strings"),
+            .unwrap(),
         payload: Bytes::from_static(b"hi"),
     }
 }

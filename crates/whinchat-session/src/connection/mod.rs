@@ -365,6 +365,13 @@ impl Connection {
         self.packet_size_max_out
     }
 
+    /// How many topic aliases we use towards the peer.
+    #[inline]
+    #[must_use]
+    pub const fn topic_alias_maximum_out(&self) -> u16 {
+        self.topic_alias_maximum_out
+    }
+
     /// How many QoS 1 and 2 messages may be in flight to the peer.
     #[inline]
     #[must_use]

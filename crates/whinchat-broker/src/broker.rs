@@ -1,0 +1,428 @@
+//! Starting and stopping a broker: threads, listeners, handles.
+//!
+//! A broker installs nothing in its process: no subscriber for logs, no signal handler, no global
+//! registry. Its threads end when its last [`BrokerHandle`] is dropped.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use whinchat_store::{Log, MemoryLog};
+use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Stream};
+
+use crate::{
+    access::LoginRequired,
+    admin::{Admin, Readiness},
+    clock::Clock,
+    commons::Commons,
+    config::{Auto, Config, ListenerConfig},
+    core::{keys::ShardId, mail::Mail},
+    hooks::{Authenticate, Authorize, Intercept, installed::Hooks},
+    metrics::Metrics,
+    settings::Settings,
+    shard::{Shard, accept::Accepting, driver::Driver},
+};
+
+/// A broker that is being set up. See [`Broker::builder`].
+pub struct Broker {
+    config: Config,
+    hooks: Hooks,
+    intercept: Option<Arc<dyn Intercept>>,
+    clock: Clock,
+    log: Option<Arc<dyn Log>>,
+}
+
+impl Broker {
+    /// Begins with the default configuration, less its listeners: a broker opens no port that was
+    /// not asked for.
+    #[must_use]
+    pub fn builder() -> Self {
+        Self {
+            config: Config::embedded(),
+            hooks: Hooks::default(),
+            intercept: None,
+            clock: Clock::system(),
+            log: None,
+        }
+    }
+
+    /// Takes the whole configuration, listeners included, in place of what was set so far.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a listener. Port 0 takes a free one: see [`BrokerHandle::local_endpoints`].
+    ///
+    /// Anonymous clients are served there if it is a loopback address or a Unix socket, or if an
+    /// authenticator says so.
+    #[must_use]
+    pub fn listen(mut self, endpoint: Endpoint) -> Self {
+        self.config.listeners.push(ListenerConfig::new(endpoint));
+        self
+    }
+
+    /// The number of shards, each a thread: 1 to 1,024. The default is what the process may use at a
+    /// time.
+    #[must_use]
+    pub fn threads(mut self, threads: u16) -> Self {
+        self.config.general.threads = Auto::Set(threads.clamp(1, SHARDS_MAX));
+        self
+    }
+
+    /// Asks `authenticate` about every client.
+    #[must_use]
+    pub fn authenticate(mut self, authenticate: impl Authenticate) -> Self {
+        self.hooks.authenticate = Some(Arc::new(authenticate));
+        self
+    }
+
+    /// Asks `authorize` about every publish, subscription and will.
+    #[must_use]
+    pub fn authorize(mut self, authorize: impl Authorize) -> Self {
+        self.hooks.set_authorize(Arc::new(authorize));
+        self
+    }
+
+    /// Shows `intercept` what passes.
+    #[must_use]
+    pub fn intercept(mut self, intercept: impl Intercept) -> Self {
+        self.intercept = Some(Arc::new(intercept));
+        self
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Keeps what must survive in `log`, and holds every ack back until `log` has committed what it
+    /// vouches for.
+    #[must_use]
+    pub fn log(mut self, log: Arc<dyn Log>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Opens the listeners and starts the threads. Works inside any runtime or none.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: an address that cannot be listened on, a listener open to the network without
+    /// a login, a value that is out of range, or a thread that could not be started.
+    pub fn start(mut self) -> Result<BrokerHandle, StartError> {
+        if let Some(intercept) = self.intercept.take() {
+            self.hooks
+                .set_intercept(intercept)
+                .map_err(|filter| StartError::InterestInvalid { filter })?;
+        }
+        let settings = Settings::new(&self.config, self.hooks.has_authenticator())?;
+        let listeners = bind_listeners(&self.config)?;
+        let endpoints: Vec<Endpoint> = listeners
+            .iter()
+            .map(|(_, listener)| listener.endpoint().clone())
+            .collect();
+        let threads = shards(&self.config);
+        let metrics = Arc::new(Metrics::new(threads));
+        let log_is_awaited = self.log.is_some();
+        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::new()));
+        metrics.set_log(Arc::clone(&log));
+        let readiness = Arc::new(Readiness::default());
+        let admin = match self.config.admin.listen {
+            Some(listen) => Some(
+                Admin::start(listen, Arc::clone(&metrics), Arc::clone(&readiness)).map_err(
+                    |source| StartError::Admin {
+                        address: listen.get(),
+                        source,
+                    },
+                )?,
+            ),
+            None => None,
+        };
+        let has_authenticator = self.hooks.has_authenticator();
+        let commons = Arc::new(Commons::new(
+            threads,
+            settings,
+            log,
+            log_is_awaited,
+            self.hooks,
+            metrics,
+            self.clock,
+        ));
+        let running = Running {
+            commons,
+            endpoints,
+            has_authenticator,
+            shards: Mutex::new(Vec::with_capacity(threads)),
+            next_shard: AtomicUsize::new(0),
+            admin,
+            readiness,
+        };
+        for position in 0..threads {
+            let own = listeners
+                .iter()
+                .map(|(number, listener)| Ok((*number, listener.try_clone()?)))
+                .collect::<io::Result<Vec<_>>>()
+                .map_err(StartError::Thread)?;
+            // If this fails, `running` is dropped and takes the threads before it along.
+            let shard = spawn_shard(position, Arc::clone(&running.commons), own)?;
+            running.shards.lock().push(shard);
+        }
+        running.readiness.set_ready();
+        Ok(BrokerHandle(Arc::new(running)))
+    }
+}
+
+/// More shards than any machine has cores; their number is part of keys of 16 bits.
+const SHARDS_MAX: u16 = 1024;
+
+fn shards(config: &Config) -> usize {
+    let auto = || {
+        thread::available_parallelism()
+            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(SHARDS_MAX))
+    };
+    usize::from(config.general.threads.or_else(auto).clamp(1, SHARDS_MAX))
+}
+
+fn bind_listeners(config: &Config) -> Result<Vec<(u16, DetachedListener)>, StartError> {
+    let mut listeners = Vec::with_capacity(config.listeners.len());
+    for (number, listener) in config.listeners.iter().enumerate() {
+        let number = u16::try_from(number).map_err(|_| StartError::TooManyListeners)?;
+        let limits = config.limits_of(listener);
+        let options = ListenOptions::default().with_tcp_keep_alive(limits.tcp_keep_alive_after);
+        match DetachedListener::bind(&listener.url, &options) {
+            Ok(bound) => listeners.push((number, bound)),
+            Err(error) if listener.optional && error.kind() != io::ErrorKind::AddrInUse => {
+                tracing::info!(url = %listener.url, %error, "not listening there: the machine does not have the address");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(listeners)
+}
+
+fn spawn_shard(
+    position: usize,
+    commons: Arc<Commons>,
+    listeners: Vec<(u16, DetachedListener)>,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        // One turn handles all that is ready: look for more right after it.
+        .event_interval(1)
+        .build()
+        .map_err(StartError::Thread)?;
+    let ready = Arc::clone(&commons.ready[position]);
+    commons.clock.on_move({
+        let ready = Arc::clone(&ready);
+        move || ready.wake_driver()
+    });
+    commons
+        .log
+        .subscribe(position, Box::new(move |_| ready.wake_driver()));
+    thread::Builder::new()
+        .name(format!("whinchat-{position}"))
+        .spawn(move || {
+            runtime.block_on(async move {
+                match Accepting::attach(listeners) {
+                    Ok(accepting) => {
+                        let driver =
+                            Driver::new(Shard::new(ShardId::new(position), commons, accepting));
+                        // The driver ends its own turns: no budget of the runtime cuts into them.
+                        tokio::task::unconstrained(driver).await;
+                    }
+                    Err(error) => tracing::error!(%error, "cannot listen on this shard"),
+                }
+            });
+        })
+        .map_err(StartError::Thread)
+}
+
+/// A running broker. Clones share it; dropping the last one stops it at once.
+#[derive(Clone)]
+pub struct BrokerHandle(Arc<Running>);
+
+struct Running {
+    commons: Arc<Commons>,
+    endpoints: Vec<Endpoint>,
+    has_authenticator: bool,
+    shards: Mutex<Vec<JoinHandle<()>>>,
+    next_shard: AtomicUsize,
+    admin: Option<Admin>,
+    readiness: Arc<Readiness>,
+}
+
+impl BrokerHandle {
+    /// Where the broker listens, in the order of its configuration, with the ports it got.
+    #[must_use]
+    pub fn local_endpoints(&self) -> &[Endpoint] {
+        &self.0.endpoints
+    }
+
+    /// A client's end of a connection that needs no socket.
+    ///
+    /// It counts as a local one: anonymous unless an authenticator was given.
+    #[must_use]
+    pub fn connect_in_memory(&self) -> Stream {
+        const CAPACITY_BYTES: usize = 256 * 1024;
+        let (client, server) = Stream::pair(CAPACITY_BYTES);
+        let shard = self.0.next_shard.fetch_add(1, Ordering::Relaxed) % self.0.commons.shards();
+        if let Ok(stream) = server.detach() {
+            self.0
+                .commons
+                .send_from_outside(ShardId::new(shard), Mail::Inside { stream });
+        }
+        client
+    }
+
+    /// All metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.commons.metrics
+    }
+
+    /// Ends the connection of this client id, if there is one: 5.0 clients are told 0x98
+    /// (Administrative action).
+    pub fn disconnect_client(&self, client_id: &str) {
+        let home = self.0.commons.home_of(client_id);
+        self.0.commons.send_from_outside(
+            home,
+            Mail::Kick {
+                client_id: client_id.into(),
+            },
+        );
+    }
+
+    /// Puts a new configuration in force as far as that is possible in a running broker: limits and
+    /// features, for new connections. Listeners and threads stay.
+    ///
+    /// # Errors
+    ///
+    /// If a listener of the new configuration would be open to the network without a login; then the
+    /// old one stays in force.
+    pub fn reload(&self, config: &Config) -> Result<(), LoginRequired> {
+        self.0
+            .commons
+            .set_settings(Settings::new(config, self.0.has_authenticator)?);
+        Ok(())
+    }
+
+    /// Where the admin port is, if it was configured.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.0.admin.as_ref().map(Admin::local_addr)
+    }
+
+    /// Whether clients are served: not any more once a shutdown has begun.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.readiness.is_ready()
+    }
+
+    /// Stops: tells 5.0 clients 0x8B (Server shutting down), sends what is queued for the sockets
+    /// until `deadline` has passed, and returns when all threads have ended.
+    ///
+    /// Blocks its thread; call it from `spawn_blocking` inside a runtime.
+    pub fn shutdown(&self, deadline: Duration) {
+        self.0.begin_shutdown(deadline);
+        self.0.join();
+    }
+}
+
+impl Running {
+    fn begin_shutdown(&self, within: Duration) {
+        self.readiness.set_draining();
+        let deadline = std::time::Instant::now() + within;
+        for shard in 0..self.commons.shards() {
+            self.commons
+                .send_from_outside(ShardId::new(shard), Mail::Shutdown { deadline });
+        }
+    }
+
+    fn join(&self) {
+        for shard in self.shards.lock().drain(..) {
+            // A shard that panicked has said so; there is nothing left to stop.
+            shard.join().ok();
+        }
+        self.commons.stop_service();
+        self.commons.log.close();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.begin_shutdown(Duration::ZERO);
+        self.join();
+    }
+}
+
+impl std::fmt::Debug for BrokerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerHandle")
+            .field("endpoints", &self.0.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a broker did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A listener would be open to the network without a login.
+    #[error(transparent)]
+    LoginRequired(#[from] LoginRequired),
+    /// More listeners than can be numbered.
+    #[error("more than 65,535 listeners")]
+    TooManyListeners,
+    /// The admin port cannot be opened.
+    #[error("cannot open the admin port at {address}: {source}")]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// An interceptor is interested in something that is no topic filter.
+    #[error("the interceptor's interest names {filter:?}, which is no topic filter")]
+    InterestInvalid {
+        /// The text.
+        filter: String,
+    },
+    /// A thread, or the files it needs, could not be made.
+    #[error("cannot start a thread of the broker: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl StartError {
+    /// True if the configuration has to change; false if the machine is in the way.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::LoginRequired(_) | Self::TooManyListeners | Self::InterestInvalid { .. } => true,
+            Self::Listen(_) | Self::Admin { .. } | Self::Thread(_) => false,
+        }
+    }
+}

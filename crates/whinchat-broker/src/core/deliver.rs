@@ -1,0 +1,415 @@
+//! A message reaches the sessions of this shard: sent, queued or dropped, one by one.
+//!
+//! The packet is encoded once per variant (version, QoS, RETAIN, Subscription Identifier) and
+//! copied into each subscriber's buffer; only the packet id differs.
+//!
+//! Read first: MQTT 5.0 sections 3.3.1, 3.3.2.3 and 4.3.
+
+use std::{mem, sync::Arc};
+
+use bytes::BytesMut;
+use whinchat_codec::{
+    Guarantee, PacketId, ProtocolVersion, PublishFrame, PublishRef, QoS, Utf8String,
+};
+use whinchat_session::{DeliveryOptions, DropReason, Instant, PublishHead, TopicAlias};
+
+use super::{
+    keys::GroupKey,
+    message::{Delivery, Message, Parts},
+    routing::Target,
+    sessions::Session,
+};
+use crate::{
+    commons::Commons,
+    hooks::{Action, Client, Decision, DeliverVerdict, MessageEvent},
+    limits::Limit,
+    metrics::{DropLabel, PacketLabel},
+    shard::{Shard, Wire},
+};
+
+/// A message on its way out.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) parts: Parts<'a>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// The number of the session that published it; 0 for the broker itself.
+    pub(crate) publisher: u64,
+    /// Already in the log.
+    pub(crate) recorded: bool,
+    /// Sent because it was retained, not because it was published: RETAIN stays 1 (v5 [MQTT-3.3.1-8]).
+    from_retained: bool,
+    /// Made when the first session has to keep it.
+    kept: Option<Arc<Message>>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(crate) fn new(parts: Parts<'a>, qos: QoS, retain: bool, publisher: u64) -> Self {
+        Self {
+            parts,
+            qos,
+            retain,
+            publisher,
+            recorded: false,
+            from_retained: false,
+            kept: None,
+        }
+    }
+
+    /// A message that is kept already.
+    pub(crate) fn kept(message: &'a Arc<Message>) -> Self {
+        Self {
+            parts: message.parts(),
+            qos: message.qos,
+            retain: message.retain,
+            publisher: message.publisher,
+            recorded: true,
+            from_retained: false,
+            kept: Some(Arc::clone(message)),
+        }
+    }
+
+    /// The same, for a new subscription.
+    pub(crate) fn retained(message: &'a Arc<Message>) -> Self {
+        Self {
+            from_retained: true,
+            ..Self::kept(message)
+        }
+    }
+
+    /// The message as something that outlives the read buffer.
+    pub(crate) fn keep(&mut self, commons: &Commons) -> &Arc<Message> {
+        self.kept.get_or_insert_with(|| {
+            // Topic and payload share one allocation.
+            let (topic, payload) = (self.parts.topic, self.parts.payload);
+            let mut bytes = BytesMut::with_capacity(topic.len() + payload.len());
+            bytes.extend_from_slice(topic.as_bytes());
+            bytes.extend_from_slice(payload);
+            let mut bytes = bytes.freeze();
+            let topic = bytes.split_to(topic.len());
+            Arc::new(Message {
+                id: commons.next_message_id(),
+                publisher: self.publisher,
+                topic: Utf8String::try_from(topic).expect("the topic was decoded as a string"),
+                properties: self.parts.properties.to_owned(),
+                payload: bytes,
+                qos: self.qos,
+                retain: self.retain,
+                expires_at: self.parts.expires_at,
+            })
+        })
+    }
+
+    fn retain_for(&self, target: &Target) -> bool {
+        // v5 [MQTT-3.3.1-12], [MQTT-3.3.1-13]; v311 [MQTT-3.3.1-9]
+        self.from_retained || (self.retain && target.retain_as_published)
+    }
+}
+
+/// One message in the forms in which it leaves, made as they are needed.
+#[derive(Default)]
+pub(crate) struct Frames(Vec<(Variant, PublishFrame)>);
+
+/// What copies of one message may differ in, besides packet id and DUP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Variant {
+    version: ProtocolVersion,
+    qos: QoS,
+    retain: bool,
+    subscription_id: Option<u32>,
+}
+
+impl Frames {
+    /// The message in this form; `None` if it cannot be expressed in it.
+    fn get(&mut self, variant: Variant, parts: &Parts<'_>, now: Instant) -> Option<&PublishFrame> {
+        let place = match self.0.iter().position(|(made, _)| *made == variant) {
+            Some(place) => place,
+            None => {
+                let head = PublishHead {
+                    guarantee: Guarantee::new(variant.qos, PacketId::MIN, false),
+                    retain: variant.retain,
+                    subscription_ids: variant.subscription_id.as_slice(),
+                    message_expiry_interval: parts.remaining_seconds(now),
+                    topic_alias: TopicAlias::None,
+                };
+                let frame = parts
+                    .as_publish(variant.version, &head, |publish| {
+                        PublishFrame::new(publish, variant.version)
+                    })
+                    .ok()?;
+                self.0.push((variant, frame));
+                self.0.len() - 1
+            }
+        };
+        self.0.get(place).map(|(_, frame)| frame)
+    }
+}
+
+impl Shard {
+    /// Gives a message to sessions of this shard. `group` is the shared subscription it was picked for.
+    pub(crate) fn deliver(
+        &mut self,
+        message: &mut Outgoing<'_>,
+        targets: &[Target],
+        group: Option<GroupKey>,
+    ) {
+        if message.parts.expires_at.is_some_and(|at| at <= self.now) {
+            self.metrics
+                .messages_dropped
+                .of(DropLabel::Expired)
+                .add(targets.len() as u64);
+            return;
+        }
+        let mut frames = mem::take(&mut self.frames);
+        frames.0.clear();
+        for target in targets {
+            self.deliver_to(message, target, group, &mut frames);
+        }
+        self.frames = frames;
+    }
+
+    fn deliver_to(
+        &mut self,
+        message: &mut Outgoing<'_>,
+        target: &Target,
+        group: Option<GroupKey>,
+        frames: &mut Frames,
+    ) {
+        let Some(session) = self
+            .sessions
+            .numbered_mut(target.session.index, target.session.number)
+        else {
+            return; // it ended while the message was on its way
+        };
+        if target.partly && !may_receive(&self.commons, session, message.parts.topic) {
+            self.metrics
+                .messages_dropped
+                .of(DropLabel::NotAuthorized)
+                .increment();
+            return;
+        }
+        if self.commons.hooks.watches_deliveries()
+            && !passes(&self.commons, session, &message.parts)
+        {
+            self.metrics
+                .messages_dropped
+                .of(DropLabel::Intercepted)
+                .increment();
+            return;
+        }
+        let qos = message.qos.min(target.qos);
+        let retain = message.retain_for(target);
+        let ids = target.subscription_ids.as_slice();
+        let options = DeliveryOptions::new(qos)
+            .with_retain(retain)
+            .with_subscription_ids(ids);
+        let slot = session
+            .slot
+            .and_then(|slot| self.slots.get_mut(slot as usize));
+        let (Some(slot), Some(index)) = (slot, session.slot) else {
+            if qos == QoS::AtMostOnce {
+                self.metrics
+                    .messages_dropped
+                    .of(DropLabel::Offline)
+                    .increment();
+            } else {
+                let delivery = Delivery {
+                    message: Arc::clone(message.keep(&self.commons)),
+                    group,
+                };
+                self.queue_for(target.session.index, &delivery, &options);
+            }
+            return;
+        };
+        if slot.out.capacity() == 0 {
+            slot.out = self.buffers.pop().unwrap_or_default();
+        }
+        let version = slot.engine.version();
+        let variant = Variant {
+            version,
+            qos,
+            retain,
+            subscription_id: if version.is_v5() {
+                ids.first().copied()
+            } else {
+                None
+            },
+        };
+        // Several identifiers are rare: such a copy is encoded by itself.
+        let frame = if ids.len() <= 1 {
+            frames.get(variant, &message.parts, self.now)
+        } else {
+            None
+        };
+        let before = slot.out.len();
+        let plain = frame.filter(|frame| {
+            qos == QoS::AtMostOnce
+                && slot.engine.is_connected()
+                && slot.engine.topic_alias_maximum_out() == 0
+                && frame.len() <= slot.engine.maximum_packet_size_out() as usize
+        });
+        if let Some(frame) = plain {
+            // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
+            if before >= self.settings.unsent_bytes {
+                self.metrics
+                    .messages_dropped
+                    .of(DropLabel::UnsentFull)
+                    .increment();
+                return;
+            }
+            frame.append_to(&mut slot.out, None);
+        } else {
+            let delivery = Delivery {
+                message: Arc::clone(message.keep(&self.commons)),
+                group,
+            };
+            let durable = session.durable_number();
+            let mut wire = Wire::new(
+                &mut slot.out,
+                &mut self.records,
+                &self.metrics,
+                self.settings.unsent_bytes,
+            )
+            .for_session(durable);
+            let outcome = slot.engine.deliver(
+                self.now,
+                &mut session.state,
+                &delivery,
+                &options,
+                frame,
+                &mut wire,
+            );
+            match outcome {
+                whinchat_session::Delivery::Sent(_) => {}
+                whinchat_session::Delivery::Queued => {
+                    let index = target.session.index;
+                    self.note_queued(index);
+                    return;
+                }
+                whinchat_session::Delivery::Dropped(reason) => {
+                    self.drop_delivery(target.session.index, &delivery, reason);
+                    return;
+                }
+            }
+        }
+        self.metrics.messages_sent.of(qos).increment();
+        self.metrics
+            .packets_sent
+            .of(PacketLabel::Publish)
+            .increment();
+        self.metrics
+            .packets_sent_bytes
+            .of(PacketLabel::Publish)
+            .add((slot.out.len() - before) as u64);
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(index);
+        }
+        if qos == QoS::ExactlyOnce && session.is_durable() {
+            self.after_engine(index); // the PUBLISH may wait for the log
+        }
+    }
+
+    /// A session without a connection takes a message into its queue.
+    fn queue_for(&mut self, index: u32, delivery: &Delivery, options: &DeliveryOptions<'_>) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let durable = session.durable_number();
+        let dropped = self.metrics.messages_dropped.of(DropLabel::QueueFull);
+        let outcome = session.state.enqueue(
+            self.now,
+            delivery,
+            options,
+            &self.settings.queue,
+            |oldest| {
+                dropped.increment();
+                if let Some(number) = durable {
+                    self.records.dropped(number, oldest.message.id);
+                }
+            },
+        );
+        match outcome {
+            whinchat_session::Delivery::Dropped(reason) => {
+                self.drop_delivery(index, delivery, reason)
+            }
+            whinchat_session::Delivery::Sent(_) | whinchat_session::Delivery::Queued => {
+                self.note_queued(index)
+            }
+        }
+    }
+
+    /// Counts and records a message that a session will not get, and says once that its queue is full.
+    fn drop_delivery(&mut self, index: u32, delivery: &Delivery, reason: DropReason) {
+        self.metrics.messages_dropped.of(reason).increment();
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        if let Some(number) = session.durable_number() {
+            self.records.dropped(number, delivery.message.id);
+        }
+        if reason == DropReason::QueueFull {
+            self.metrics.limit_hits.of(Limit::QueueMessages).increment();
+            if !session.overflow_logged {
+                session.overflow_logged = true;
+                self.metrics.sessions_overflowed.add(1);
+                tracing::warn!(
+                    client_id = ?session.client_id,
+                    queued_messages = session.state.queue_len(),
+                    queued_bytes = session.state.queue_bytes(),
+                    limit = Limit::QueueMessages.option(),
+                    "the queue of a session is full"
+                );
+            }
+        }
+    }
+
+    /// A session queued a message; those it is picked for go to readier members from here on.
+    fn note_queued(&self, index: u32) {
+        if let Some(session) = self.sessions.get(index)
+            && let Some(readiness) = &session.readiness
+        {
+            readiness.set(session.slot.is_some(), false);
+        }
+    }
+
+    /// An exchange of the session ended: it may have room again.
+    pub(crate) fn note_progress(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        if session.overflow_logged && !session.state.is_overflowed() {
+            session.overflow_logged = false;
+            self.metrics.sessions_overflowed.subtract(1);
+        }
+        if let Some(readiness) = &session.readiness {
+            readiness.set(session.slot.is_some(), session.state.queue_len() == 0);
+        }
+    }
+}
+
+/// Whether the interceptor lets the session have the message.
+fn passes(commons: &Commons, session: &Session, parts: &Parts<'_>) -> bool {
+    let publish = PublishRef {
+        guarantee: Guarantee::AtMostOnce,
+        retain: false,
+        topic: parts.topic,
+        properties: parts.properties,
+        payload: parts.payload,
+    };
+    let client = Client::new(&session.client_id, &session.identity);
+    let event = MessageEvent::new(parts.topic, &publish);
+    commons
+        .hooks
+        .on_deliver(&client, &event, commons.shared_metrics())
+        == DeliverVerdict::Pass
+}
+
+/// Whether a subscription that was only partly allowed covers this topic.
+fn may_receive(commons: &Commons, session: &Session, topic: &str) -> bool {
+    commons.may(
+        &session.identity,
+        &session.client_id,
+        Action::Receive,
+        topic,
+    ) == Decision::Allow
+}

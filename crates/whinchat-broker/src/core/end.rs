@@ -1,0 +1,453 @@
+//! The end of a connection, and of a session.
+//!
+//! Whatever ends a connection comes through [`Shard::end_connection`]: it says goodbye if the
+//! version has a way to, detaches the session, decides about the Will and frees the slot.
+//!
+//! | ending | DISCONNECT to the peer (5.0) | Will |
+//! | --- | --- | --- |
+//! | the peer's DISCONNECT | none | only if it said so (0x04) |
+//! | abrupt: closed or failed socket | none | published |
+//! | a rule was broken | the rule's reason code | published |
+//! | keep alive, stalled, kicked, shutdown | 0x8D, none, 0x98, 0x8B | published |
+//! | taken over | 0x8E | published, unless the session goes on and a delay is running |
+//!
+//! Read first: MQTT 5.0 sections 3.1.2.5, 3.1.4, 3.14, 4.1, 4.13.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use whinchat_codec::{DisconnectProperties, DisconnectReason, PubAckReason};
+use whinchat_session::Violation;
+
+use super::deliver::Outgoing;
+use crate::{
+    hooks::{Client, Decision, DisconnectEvent},
+    limits::Limit,
+    metrics::{CloseLabel, RefusalLabel},
+    shard::{Life, Shard, Wire, slot::Phase, timers::Timed},
+};
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The peer said DISCONNECT and wants its Will removed, or published after all.
+    Disconnected { with_will: bool },
+    /// The socket was closed or failed.
+    Lost,
+    /// The CONNECT was refused, and the peer was told.
+    Refused,
+    /// The engine found a rule broken, and told the peer.
+    Violated(Violation),
+    /// What arrived was no packet, or one beyond a limit; the engine told the peer.
+    Malformed,
+    /// The peer takes nothing.
+    Stalled,
+    /// CONNECT was not complete in time.
+    ConnectTimeout,
+    /// Re-authentication failed.
+    NotAuthorized,
+    /// A topic name with too many levels.
+    TopicNameInvalid,
+    /// Another connection with the same client id.
+    TakenOver,
+    /// An administrator's wish.
+    Kicked,
+    /// The broker stops.
+    ShuttingDown,
+    /// A defect of ours.
+    Panicked,
+}
+
+impl Ending {
+    /// What the peer has not been told yet.
+    fn reason(self) -> Option<DisconnectReason> {
+        match self {
+            Self::Disconnected { .. }
+            | Self::Lost
+            | Self::Refused
+            | Self::Violated(_)
+            | Self::Malformed
+            | Self::Stalled
+            | Self::ConnectTimeout => None,
+            Self::NotAuthorized => Some(DisconnectReason::NotAuthorized),
+            Self::TopicNameInvalid => Some(DisconnectReason::TopicNameInvalid),
+            Self::TakenOver => Some(DisconnectReason::SessionTakenOver),
+            Self::Kicked => Some(DisconnectReason::AdministrativeAction),
+            Self::ShuttingDown => Some(DisconnectReason::ServerShuttingDown),
+            Self::Panicked => Some(DisconnectReason::UnspecifiedError),
+        }
+    }
+
+    fn label(self) -> CloseLabel {
+        match self {
+            Self::Disconnected { with_will: false } => CloseLabel::Disconnect,
+            Self::Disconnected { with_will: true } => CloseLabel::DisconnectWithWill,
+            Self::Lost | Self::Refused | Self::ConnectTimeout => CloseLabel::Lost,
+            Self::Violated(Violation::KeepAliveTimeout) => CloseLabel::KeepAlive,
+            Self::Violated(_) => CloseLabel::ProtocolError,
+            Self::Malformed => CloseLabel::Malformed,
+            Self::Stalled => CloseLabel::Stalled,
+            Self::NotAuthorized => CloseLabel::NotAuthorized,
+            Self::TopicNameInvalid => CloseLabel::Limit,
+            Self::TakenOver => CloseLabel::TakenOver,
+            Self::Kicked => CloseLabel::Administrative,
+            Self::ShuttingDown => CloseLabel::Shutdown,
+            Self::Panicked => CloseLabel::InternalError,
+        }
+    }
+}
+
+/// How long a closed connection may take to receive its last bytes.
+const FLUSH_MILLIS: u64 = 5_000;
+
+impl Shard {
+    /// Ends a connection; what it has queued for its peer is still sent where that makes sense.
+    pub(crate) fn end_connection(&mut self, index: u32, ending: Ending) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let was_closing = matches!(slot.phase, Phase::AwaitFlush);
+        let session = slot.session();
+        if let Some(reason) = ending.reason() {
+            let mut properties = DisconnectProperties::default();
+            let mut reason = reason;
+            if ending == Ending::ShuttingDown
+                && let Some(server) = &self.settings.redirect
+                && properties.set_server_reference(server).is_ok()
+            {
+                reason = DisconnectReason::UseAnotherServer;
+            }
+            let mut wire = Wire::new(
+                &mut slot.out,
+                &mut self.records,
+                &self.metrics,
+                self.settings.unsent_bytes,
+            );
+            // Before CONNACK there is nothing to say.
+            slot.engine.disconnect(reason, properties, &mut wire).ok();
+        }
+        if !was_closing {
+            match session {
+                Some(_) => self
+                    .metrics
+                    .connections_closed
+                    .of(ending.label())
+                    .increment(),
+                None if ending == Ending::ConnectTimeout => {
+                    self.metrics
+                        .connections_refused
+                        .of(RefusalLabel::TimedOut)
+                        .increment();
+                }
+                None if ending == Ending::Lost => {
+                    self.metrics
+                        .connections_refused
+                        .of(RefusalLabel::Closed)
+                        .increment();
+                }
+                None if ending == Ending::Malformed => {
+                    self.metrics
+                        .connections_refused
+                        .of(RefusalLabel::Malformed)
+                        .increment();
+                }
+                None => {}
+            }
+        }
+        slot.phase = Phase::AwaitFlush;
+        slot.unread = Vec::new();
+        slot.read_paused = false;
+        if was_closing || matches!(ending, Ending::Lost | Ending::Stalled) {
+            self.remove_slot(index);
+        } else {
+            slot.deadline = Some(self.now.saturating_add_millis(FLUSH_MILLIS));
+            slot.ready.enqueue();
+            self.schedule_slot(index);
+            self.mark_dirty(index);
+        }
+        if let Some(session) = session {
+            self.detach(session, ending);
+        }
+    }
+
+    /// All is sent: ends the stream and gives the place back.
+    pub(crate) fn close_flushed(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            let mut cx = std::task::Context::from_waker(&slot.waker);
+            // A failure here changes nothing: the socket is dropped either way.
+            let _ = slot.stream.poll_shutdown(&mut cx);
+        }
+        self.remove_slot(index);
+    }
+
+    fn remove_slot(&mut self, index: u32) {
+        if self.slots.try_remove(index as usize).is_some() {
+            self.metrics.connections.subtract(1);
+            self.commons
+                .counts
+                .connections
+                .fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The session loses its connection.
+    fn detach(&mut self, index: u32, ending: Ending) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        session.slot = None;
+        if let Some(readiness) = &session.readiness {
+            readiness.set(false, false);
+        }
+        self.commons.counts.clients.fetch_sub(1, Ordering::Relaxed);
+        tracing::debug!(client_id = ?session.client_id, ?ending, "client disconnected");
+        self.commons.hooks.on_disconnect(
+            &Client::new(&session.client_id, &session.identity),
+            &DisconnectEvent::new(ending.reason()),
+            self.commons.shared_metrics(),
+        );
+        match ending {
+            // v5 [MQTT-3.14.4-3], v311 [MQTT-3.1.2-10]
+            Ending::Disconnected { with_will: false } => {
+                if session.will.take().is_some()
+                    && let Some(number) = session.durable_number()
+                {
+                    self.records.will_end(number);
+                }
+            }
+            // The new connection decides about the Will and the session.
+            Ending::TakenOver => return,
+            Ending::Disconnected { with_will: true }
+            | Ending::Lost
+            | Ending::Refused
+            | Ending::Violated(_)
+            | Ending::Malformed
+            | Ending::Stalled
+            | Ending::ConnectTimeout
+            | Ending::NotAuthorized
+            | Ending::TopicNameInvalid
+            | Ending::Kicked
+            | Ending::ShuttingDown
+            | Ending::Panicked => {}
+        }
+        if session.expiry_interval == 0 {
+            self.end_session(index);
+            return;
+        }
+        let now = self.now;
+        let after = |seconds: u32| now.saturating_add_millis(u64::from(seconds) * 1_000);
+        session.ends_at =
+            (session.expiry_interval != u32::MAX).then(|| after(session.expiry_interval));
+        session.will_at = session.will.as_ref().map(|will| after(will.delay_interval));
+        if session.will_at.is_some_and(|at| at <= now) {
+            self.publish_will(index);
+        }
+        self.redistribute(index);
+        self.schedule_session(index);
+    }
+
+    /// The session is over: its subscriptions, its queue and its Will with it.
+    pub(crate) fn end_session(&mut self, index: u32) {
+        // v5 [MQTT-3.1.2-8]: the Will is published when its delay is over or the session ends.
+        self.publish_will(index);
+        self.remove_subscriptions(index);
+        self.redistribute(index);
+        let Some(mut session) = self.sessions.remove(index) else {
+            return;
+        };
+        self.metrics.sessions.subtract(1);
+        let counts = &self.commons.counts;
+        counts.sessions.fetch_sub(1, Ordering::Relaxed);
+        counts.uncount(session.counted);
+        if let Some(number) = session.durable_number() {
+            self.records.session_end(session.partition(), number);
+        }
+        let dropped = self
+            .metrics
+            .messages_dropped
+            .of(crate::metrics::DropLabel::SessionEnded);
+        session.state.clear(|_| dropped.increment());
+    }
+
+    /// Messages of shared subscriptions that the session has not received go to another member
+    /// (v5 section 4.8.2; those of QoS 2 that may have arrived stay, [MQTT-4.8.2-5]).
+    fn redistribute(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        if session.readiness.is_none() {
+            return; // it never was a member
+        }
+        let groups = Arc::clone(&self.commons);
+        let gone = session.slot.is_none();
+        let unacked = session.state.take_unacked(|delivery| {
+            gone && delivery
+                .group
+                .is_some_and(|group| groups.groups.has_connected_member(group))
+        });
+        for unacked in unacked {
+            if let Some(group) = unacked.message.group {
+                self.deliver_to_group(group, &unacked.message.message);
+            }
+        }
+    }
+
+    /// Publishes the session's Will, if it has one.
+    pub(crate) fn publish_will(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        session.will_at = None;
+        let Some(will) = session.will.take() else {
+            return;
+        };
+        let number = session.number;
+        if let Some(number) = session.durable_number() {
+            self.records.will_end(number);
+        }
+        // The right may have been lost since CONNECT (T-67).
+        if self.commons.may(
+            &session.identity,
+            &session.client_id,
+            will.action(),
+            &will.topic,
+        ) == Decision::Deny
+        {
+            self.metrics.access_denied.of(will.action()).increment();
+            return;
+        }
+        self.metrics.wills_published.increment();
+        let routed = self.route(Outgoing::new(
+            will.parts(self.now),
+            will.qos,
+            will.retain,
+            number,
+        ));
+        debug_assert!(routed.reason != PubAckReason::NotAuthorized);
+    }
+
+    /// Something's deadline may have come.
+    pub(crate) fn handle_due(&mut self, timed: Timed) {
+        match timed {
+            Timed::Slot(index) => self.handle_slot_due(index),
+            Timed::Session(index) => self.handle_session_due(index),
+        }
+    }
+
+    fn handle_slot_due(&mut self, index: u32) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        slot.scheduled = Default::default();
+        if slot.deadline.is_some_and(|deadline| deadline <= now) {
+            let ending = match slot.phase {
+                Phase::AwaitFlush => Ending::Lost,
+                Phase::AwaitConnect
+                | Phase::Authenticating(_)
+                | Phase::Attached(_)
+                | Phase::AwaitCommit(_) => {
+                    self.metrics
+                        .limit_hits
+                        .of(Limit::ConnectTimeout)
+                        .increment();
+                    Ending::ConnectTimeout
+                }
+            };
+            return self.end_connection(index, ending);
+        }
+        let limits = &self.settings.listener(slot.listener).limits;
+        if slot.stalls_at(limits).is_some_and(|at| at <= now) {
+            self.metrics
+                .limit_hits
+                .of(Limit::UnsentStallTimeout)
+                .increment();
+            return self.end_connection(index, Ending::Stalled);
+        }
+        if slot.packet_stalls_at(limits).is_some_and(|at| at <= now) {
+            self.metrics
+                .limit_hits
+                .of(Limit::PacketStallTimeout)
+                .increment();
+            return self.end_connection(index, Ending::Stalled);
+        }
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        );
+        match slot.engine.handle_timeout(now, &mut wire) {
+            Ok(()) => self.schedule_slot(index),
+            Err(violation) => {
+                slot.engine.close_on_violation(violation, &mut wire); // v5 [MQTT-3.1.2-22]
+                self.end_connection(index, Ending::Violated(violation));
+            }
+        }
+    }
+
+    fn handle_session_due(&mut self, index: u32) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        session.scheduled = Default::default();
+        if session.slot.is_some() {
+            return;
+        }
+        if session.ends_at.is_some_and(|at| at <= now) {
+            self.metrics.sessions_expired.increment();
+            self.end_session(index);
+            return;
+        }
+        if session.will_at.is_some_and(|at| at <= now) {
+            self.publish_will(index);
+        }
+        self.schedule_session(index);
+    }
+
+    /// Puts a connection's next deadline on the wheel.
+    pub(crate) fn schedule_slot(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let limits = &self.settings.listener(slot.listener).limits;
+        let deadlines = [
+            slot.deadline,
+            slot.engine.poll_timeout(),
+            slot.stalls_at(limits),
+            slot.packet_stalls_at(limits),
+        ];
+        if let Some(next) = deadlines.into_iter().flatten().min() {
+            self.wheel
+                .schedule(Timed::Slot(index), &mut slot.scheduled, next);
+        }
+    }
+
+    fn schedule_session(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        if let Some(next) = [session.ends_at, session.will_at]
+            .into_iter()
+            .flatten()
+            .min()
+        {
+            self.wheel
+                .schedule(Timed::Session(index), &mut session.scheduled, next);
+        }
+    }
+
+    /// Says goodbye to everybody and accepts nobody.
+    pub(crate) fn drain(&mut self, deadline: std::time::Instant) {
+        self.accepting.close();
+        self.life = Life::Draining { deadline };
+        let open: Vec<u32> = self
+            .slots
+            .iter()
+            .filter_map(|(index, _)| u32::try_from(index).ok())
+            .collect();
+        for index in open {
+            self.end_connection(index, Ending::ShuttingDown);
+        }
+    }
+}

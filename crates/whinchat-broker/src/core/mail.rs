@@ -1,0 +1,76 @@
+//! The letters that shards send to each other.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use whinchat_session::Connection;
+use whinchat_transport::{DetachedStream, Peer};
+
+use super::{connect::Login, keys::GroupKey, message::Message, routing::Target};
+use crate::hooks::{Authentication, Refusal};
+
+/// One letter. Letters of one sender are read in the order in which they were written.
+pub(crate) enum Mail {
+    /// A message for sessions of the receiving shard.
+    Deliver {
+        message: Arc<Message>,
+        targets: Arc<[Target]>,
+    },
+    /// A message of a shared subscription for the member that was picked.
+    DeliverToMember {
+        message: Arc<Message>,
+        group: GroupKey,
+        target: Target,
+    },
+    /// A connection whose session lives here.
+    Arrival(Box<Arrival>),
+    /// A connection made inside the process.
+    Inside { stream: DetachedStream },
+    /// The authenticator has answered.
+    Authenticated {
+        slot: SlotKey,
+        outcome: Result<Authentication, Refusal>,
+    },
+    /// End the connection of this client id with Administrative action, if it is here.
+    Kick { client_id: Box<str> },
+    /// Read the settings again.
+    Reload,
+    /// Say goodbye to all connections, flush until the deadline, then end the shard.
+    Shutdown { deadline: std::time::Instant },
+}
+
+impl Mail {
+    /// Bytes of messages this letter keeps alive, for the sender's credit.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Deliver { message, targets } => message.size() + targets.len() * 16,
+            Self::DeliverToMember { message, .. } => message.size(),
+            Self::Arrival(arrival) => arrival.unread.len(),
+            Self::Inside { .. }
+            | Self::Authenticated { .. }
+            | Self::Kick { .. }
+            | Self::Reload
+            | Self::Shutdown { .. } => 0,
+        }
+    }
+}
+
+/// A slot of a shard; `check` tells its present owner from an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotKey {
+    pub(crate) index: u32,
+    pub(crate) check: u32,
+}
+
+/// A connection on its way to the shard where its session lives.
+pub(crate) struct Arrival {
+    pub(crate) stream: DetachedStream,
+    pub(crate) peer: Peer,
+    pub(crate) listener: u16,
+    pub(crate) engine: Connection,
+    pub(crate) login: Login,
+    /// What is still to be sent.
+    pub(crate) out: BytesMut,
+    /// What the peer sent behind its CONNECT.
+    pub(crate) unread: Vec<u8>,
+}

@@ -1,0 +1,159 @@
+//! An application message inside the broker, and one session's hold on it.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use whinchat_codec::{
+    EncodeError, ProtocolVersion, PublishProperties, PublishPropertiesRef, PublishRef, QoS,
+    Utf8String,
+};
+use whinchat_session::{Instant, PublishHead, TopicAlias};
+
+use super::keys::GroupKey;
+
+/// A message, kept once however many sessions wait for it.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Unique in the broker and growing; names the message in the log.
+    pub(crate) id: u64,
+    /// The number of the session that published it; 0 for the broker itself.
+    pub(crate) publisher: u64,
+    pub(crate) topic: Utf8String,
+    /// As the publisher sent them, less Topic Alias and Message Expiry Interval.
+    pub(crate) properties: PublishProperties,
+    pub(crate) payload: Bytes,
+    pub(crate) qos: QoS,
+    /// The publisher's RETAIN flag.
+    pub(crate) retain: bool,
+    pub(crate) expires_at: Option<Instant>,
+}
+
+impl Message {
+    /// Bytes this message takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.topic.len()
+            + self.properties.borrowed().as_bytes().len()
+            + self.payload.len()
+    }
+
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            topic: &self.topic,
+            properties: self.properties.borrowed(),
+            payload: &self.payload,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+/// What of a message goes to subscribers, borrowed from wherever it is: the read buffer of its
+/// publisher, or a [`Message`].
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) properties: PublishPropertiesRef<'a>,
+    pub(crate) payload: &'a [u8],
+    pub(crate) expires_at: Option<Instant>,
+}
+
+impl Parts<'_> {
+    /// What is left of its Message Expiry Interval, in seconds, a started one counting whole
+    /// (v5 [MQTT-3.3.2-6]).
+    pub(crate) fn remaining_seconds(&self, now: Instant) -> Option<u32> {
+        let left = self.expires_at?.saturating_since(now);
+        Some(u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
+    }
+
+    /// Calls `with` with the message as one PUBLISH with this head, in this version.
+    ///
+    /// Properties are copied only if the head adds one.
+    pub(crate) fn as_publish<R>(
+        &self,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+        with: impl FnOnce(&PublishRef<'_>) -> Result<R, EncodeError>,
+    ) -> Result<R, EncodeError> {
+        let mut publish = PublishRef {
+            guarantee: head.guarantee,
+            retain: head.retain,
+            topic: self.topic,
+            properties: PublishPropertiesRef::default(),
+            payload: self.payload,
+        };
+        if !version.is_v5() {
+            return with(&publish);
+        }
+        publish.properties = self.properties;
+        let adds = !head.subscription_ids.is_empty()
+            || head.message_expiry_interval.is_some()
+            || head.topic_alias != TopicAlias::None;
+        if !adds {
+            return with(&publish);
+        }
+        let mut properties = self.properties.to_owned();
+        if let Some(seconds) = head.message_expiry_interval {
+            properties.set_message_expiry_interval(seconds);
+        }
+        match head.topic_alias {
+            TopicAlias::None => {}
+            TopicAlias::Define(alias) => properties.set_topic_alias(alias)?,
+            TopicAlias::Reuse(alias) => {
+                properties.set_topic_alias(alias)?;
+                publish.topic = "";
+            }
+        }
+        for id in head.subscription_ids {
+            properties.add_subscription_identifier(*id)?;
+        }
+        publish.properties = properties.borrowed();
+        with(&publish)
+    }
+}
+
+/// One session's hold on a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Arc<Message>,
+    /// The group it was picked for; if the session ends, another member gets it.
+    pub(crate) group: Option<GroupKey>,
+}
+
+impl whinchat_session::Message for Delivery {
+    fn topic(&self) -> &str {
+        &self.message.topic
+    }
+
+    fn encode_to(
+        &self,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        self.message
+            .parts()
+            .as_publish(version, head, |publish| publish.encode(version, out))
+    }
+
+    fn encoded_len(
+        &self,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+    ) -> Result<usize, EncodeError> {
+        self.message
+            .parts()
+            .as_publish(version, head, |publish| publish.encoded_len(version))
+    }
+
+    fn expires_at(&self) -> Option<Instant> {
+        self.message.expires_at
+    }
+
+    fn byte_size(&self) -> usize {
+        self.message.size()
+    }
+}

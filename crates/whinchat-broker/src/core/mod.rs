@@ -1,0 +1,22 @@
+//! What the broker decides: who is connected, what they get, what is kept.
+//!
+//! Each file adds its part to [`Shard`](crate::shard::Shard), which owns the state; what all shards
+//! share is in `commons`. Nothing here touches a socket.
+
+pub(crate) mod connect;
+pub(crate) mod deliver;
+pub(crate) mod end;
+pub(crate) mod groups;
+pub(crate) mod keys;
+pub(crate) mod mail;
+pub(crate) mod message;
+pub(crate) mod packets;
+pub(crate) mod publish;
+pub(crate) mod records;
+pub(crate) mod retained;
+pub(crate) mod retained_scan;
+pub(crate) mod routing;
+pub(crate) mod sessions;
+pub(crate) mod subscribe;
+pub(crate) mod system_topics;
+pub(crate) mod wills;

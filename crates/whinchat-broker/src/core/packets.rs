@@ -1,0 +1,233 @@
+//! One packet in, one event out of the engine, one thing to do.
+
+use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectReason, DisconnectRef, PacketRef};
+use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violation};
+
+use super::{end::Ending, mail::SlotKey, message::Delivery};
+use crate::{
+    limits::Limit,
+    shard::{Shard, Wire, read::Flow, slot::Phase},
+};
+
+impl Shard {
+    /// Handles one packet of the connection at `index`.
+    pub(crate) fn handle_packet(&mut self, index: u32, packet: PacketRef<'_>) -> Flow {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return Flow::Stop;
+        };
+        if slot.out.capacity() == 0 {
+            slot.out = self.buffers.pop().unwrap_or_default();
+        }
+        let attached = slot.session();
+        let event = match attached.and_then(|session| self.sessions.get_mut(session)) {
+            Some(session) => {
+                let durable = session.durable_number();
+                let mut wire = Wire::new(
+                    &mut slot.out,
+                    &mut self.records,
+                    &self.metrics,
+                    self.settings.unsent_bytes,
+                )
+                .for_session(durable);
+                slot.engine
+                    .handle(self.now, packet, &mut session.state, &mut wire)
+            }
+            None => {
+                let mut wire = Wire::new(
+                    &mut slot.out,
+                    &mut self.records,
+                    &self.metrics,
+                    self.settings.unsent_bytes,
+                );
+                slot.engine
+                    .handle(self.now, packet, &mut SessionState::new(), &mut wire)
+            }
+        };
+        let flow = match event {
+            Err(violation) => self.end_with_violation(index, violation),
+            Ok(event) => self.act_on(index, attached, event),
+        };
+        self.after_engine(index);
+        flow
+    }
+
+    fn act_on(&mut self, index: u32, session: Option<u32>, event: Event<'_, Delivery>) -> Flow {
+        match (event, session) {
+            (Event::Publish(incoming), Some(session)) => {
+                self.handle_publish(index, session, &incoming)
+            }
+            (Event::Subscribe(subscribe), Some(session)) => {
+                self.handle_subscribe(index, session, &subscribe)
+            }
+            (Event::Unsubscribe(unsubscribe), Some(session)) => {
+                self.handle_unsubscribe(index, session, &unsubscribe)
+            }
+            (Event::Acked(_), Some(session)) => {
+                self.note_progress(session);
+                Flow::Continue
+            }
+            (Event::Connect(connect), None) => self.handle_connect(index, &connect),
+            (Event::Auth(auth), _) => self.handle_auth(index, &auth),
+            (Event::Disconnect(disconnect), Some(session)) => {
+                self.handle_disconnect(index, session, &disconnect)
+            }
+            // Answered by the engine, or nothing that a server's engine reports.
+            _ => Flow::Continue,
+        }
+    }
+
+    /// Gives the engine an answer to write, now or when its ticket is due.
+    pub(crate) fn answer(
+        &mut self,
+        index: u32,
+        session: u32,
+        ticket: Ticket,
+        answer: impl FnOnce(&mut Connection, Instant, &mut SessionState<Delivery>, &mut Wire<'_>),
+    ) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(session) else {
+            return;
+        };
+        let durable = session.durable_number();
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        )
+        .for_session(durable);
+        answer(&mut slot.engine, self.now, &mut session.state, &mut wire);
+        if ticket.is_some() {
+            self.waiting.push_back((
+                ticket,
+                SlotKey {
+                    index,
+                    check: slot.check,
+                },
+            ));
+        }
+    }
+
+    /// Whatever the engine did: its bytes are written at the end of the turn, and what now waits for
+    /// the log is on the list of those that do.
+    pub(crate) fn after_engine(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        if !slot.out.is_empty() {
+            if !slot.dirty {
+                slot.dirty = true;
+                self.dirty.push(index);
+            }
+            if slot.out.len() as u64 >= self.settings.unsent_bytes as u64 / 2
+                && !slot.scheduled.is_set()
+            {
+                self.schedule_slot(index);
+            }
+        }
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let Phase::Attached(session) = slot.phase else {
+            return;
+        };
+        let Some(session) = self.sessions.get(session) else {
+            return;
+        };
+        if session.is_durable()
+            && let Some(ticket) = slot.engine.awaited_ticket(&session.state)
+            && ticket > slot.awaits
+        {
+            slot.awaits = ticket;
+            self.waiting.push_back((
+                ticket,
+                SlotKey {
+                    index,
+                    check: slot.check,
+                },
+            ));
+        }
+        if slot.read_paused && !slot.engine.is_receive_window_full() {
+            slot.resume_reading();
+        }
+    }
+
+    fn handle_disconnect(
+        &mut self,
+        index: u32,
+        session: u32,
+        disconnect: &DisconnectRef<'_>,
+    ) -> Flow {
+        if let Some(seconds) = disconnect.properties.session_expiry_interval()
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            // Raising it from 0 was refused by the engine (v5 section 3.14.2.2.2).
+            session.expiry_interval = seconds;
+        }
+        let with_will = disconnect.reason != DisconnectReason::NormalDisconnection;
+        self.end_connection(index, Ending::Disconnected { with_will });
+        Flow::Stop
+    }
+
+    /// The engine says goodbye in its own words; then the connection is closed.
+    fn end_with_violation(&mut self, index: u32, violation: Violation) -> Flow {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return Flow::Stop;
+        };
+        tracing::debug!(peer = %slot.peer, %violation, "a client broke a rule");
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        );
+        slot.engine.close_on_violation(violation, &mut wire);
+        self.end_connection(index, Ending::Violated(violation));
+        Flow::Stop
+    }
+
+    /// Bytes that are no packet.
+    pub(crate) fn refuse_bytes(&mut self, index: u32, error: &DecodeError) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let session = slot
+            .session()
+            .and_then(|session| self.sessions.get(session));
+        let client_id = session.map(|session| &*session.client_id);
+        let kind = error.kind();
+        let limit = if let DecodeErrorKind::PacketTooLarge { .. } = kind {
+            let known = session.is_some();
+            Some(if known {
+                Limit::PacketSize
+            } else {
+                Limit::PacketSizeBeforeConnect
+            })
+        } else if let DecodeErrorKind::PropertiesTooLong { .. } = kind {
+            Some(Limit::PropertiesSize)
+        } else if let DecodeErrorKind::TooManyUserProperties { .. } = kind {
+            Some(Limit::UserProperties)
+        } else {
+            None
+        };
+        match limit {
+            Some(limit) => {
+                self.metrics.limit_hits.of(limit).increment();
+                tracing::warn!(client_id, peer = %slot.peer, limit = limit.option(), %error, "a client met a limit");
+            }
+            None => {
+                tracing::info!(client_id, peer = %slot.peer, %error, "a client sent bytes that are no packet")
+            }
+        }
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        );
+        slot.engine.close_on_malformed(error, &mut wire);
+        self.end_connection(index, Ending::Malformed);
+    }
+}

@@ -1,0 +1,342 @@
+//! A PUBLISH arrives: may it, who gets it, what must survive, what is answered.
+//!
+//! Everything that the broker publishes goes through [`Shard::route`], whatever it came by: a
+//! client, a Will, the broker's own `$SYS` topics.
+//!
+//! Read first: MQTT 5.0 sections 3.3.1.3, 3.3.4, 4.3 and 4.6; then `deliver`.
+
+use std::{rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use whinchat_codec::{PubAckReason, PublishRef, QoS};
+use whinchat_session::{IncomingPublish, Ticket};
+use whinchat_topic::TopicName;
+
+use super::{
+    deliver::Outgoing,
+    end::Ending,
+    keys::GroupKey,
+    mail::Mail,
+    message::{Message, Parts},
+    records::Receiver,
+    routing::{Routes, Target, find_routes},
+};
+use crate::{
+    hooks::{Action, Client, Decision, MessageEvent, PublishVerdict},
+    limits::Limit,
+    metrics::{AccessLabel, DropLabel},
+    shard::{Shard, read::Flow},
+};
+
+/// What became of a message, for the answer to its publisher.
+pub(crate) struct Routed {
+    pub(crate) reason: PubAckReason,
+    /// What the answer waits for.
+    pub(crate) ticket: Ticket,
+}
+
+impl Shard {
+    pub(crate) fn handle_publish(
+        &mut self,
+        slot: u32,
+        session: u32,
+        incoming: &IncomingPublish<'_>,
+    ) -> Flow {
+        let publish = &incoming.publish;
+        let routed = self.take_publish(session, incoming);
+        match (publish.guarantee.packet_id(), routed.reason) {
+            (Some(id), reason) => {
+                self.answer(slot, session, routed.ticket, |engine, now, state, wire| {
+                    let acknowledged =
+                        engine.acknowledge(now, state, id, reason, routed.ticket, wire);
+                    debug_assert!(
+                        acknowledged.is_ok(),
+                        "the engine has just asked for this answer"
+                    );
+                })
+            }
+            // A message without an ack is refused by silence; but a name that is none ends it
+            // (CATALOGUE T-34).
+            (None, PubAckReason::TopicNameInvalid) => {
+                self.end_connection(slot, Ending::TopicNameInvalid);
+                return Flow::Stop;
+            }
+            (None, _) => {}
+        }
+        let Some(slot) = self.slots.get_mut(slot as usize) else {
+            return Flow::Stop;
+        };
+        if slot.engine.is_receive_window_full() && !slot.engine.version().is_v5() {
+            // 3.1 and 3.1.1 have no Receive Maximum: the socket is read again when an ack has left (T-47).
+            slot.read_paused = true;
+            return Flow::Pause;
+        }
+        Flow::Continue
+    }
+
+    fn take_publish(&mut self, session: u32, incoming: &IncomingPublish<'_>) -> Routed {
+        let (topic, publish) = (incoming.topic.as_str(), &incoming.publish);
+        self.metrics
+            .messages_received
+            .of(publish.guarantee.qos())
+            .increment();
+        let replaced = match self.may_publish(session, topic, publish) {
+            Ok(replaced) => replaced,
+            Err(reason) => {
+                return Routed {
+                    reason,
+                    ticket: Ticket::NONE,
+                };
+            }
+        };
+        let publisher = self
+            .sessions
+            .get(session)
+            .map_or(0, |session| session.number);
+        let seconds = publish.properties.message_expiry_interval();
+        // Properties that end at this broker are taken out, if there are any.
+        let own = (publish.properties.topic_alias().is_some() || seconds.is_some()).then(|| {
+            let mut own = publish.properties.to_owned();
+            own.remove_topic_alias();
+            own.remove_message_expiry_interval();
+            own
+        });
+        let parts = Parts {
+            topic,
+            properties: own
+                .as_ref()
+                .map_or(publish.properties, |own| own.borrowed()),
+            payload: replaced.as_deref().unwrap_or(publish.payload),
+            expires_at: seconds
+                .map(|seconds| self.now.saturating_add_millis(u64::from(seconds) * 1_000)),
+        };
+        self.route(Outgoing::new(
+            parts,
+            publish.guarantee.qos(),
+            publish.retain,
+            publisher,
+        ))
+    }
+
+    /// Whether the client may publish this; an interceptor's payload in place of its own.
+    fn may_publish(
+        &self,
+        session: u32,
+        topic: &str,
+        publish: &PublishRef<'_>,
+    ) -> Result<Option<Bytes>, PubAckReason> {
+        if topic.starts_with('$') {
+            self.metrics
+                .access_denied
+                .of(AccessLabel::Publish)
+                .increment();
+            return Err(PubAckReason::NotAuthorized); // v5 section 4.7.2: the server's own trees (T-36)
+        }
+        if TopicName::from_validated(topic)
+            .check_levels(usize::from(self.settings.limits.topic_levels))
+            .is_err()
+        {
+            self.metrics.limit_hits.of(Limit::TopicLevels).increment();
+            return Err(PubAckReason::TopicNameInvalid);
+        }
+        let session = self
+            .sessions
+            .get(session)
+            .expect("an attached session is in the table");
+        let action = Action::Publish {
+            qos: publish.guarantee.qos(),
+            retain: publish.retain,
+        };
+        if self
+            .commons
+            .may(&session.identity, &session.client_id, action, topic)
+            != Decision::Allow
+        {
+            self.metrics.access_denied.of(action).increment();
+            return Err(PubAckReason::NotAuthorized);
+        }
+        let client = Client::new(&session.client_id, &session.identity);
+        let event = MessageEvent::new(topic, publish);
+        match self
+            .commons
+            .hooks
+            .on_publish(&client, &event, self.commons.shared_metrics())
+        {
+            PublishVerdict::Pass => Ok(None),
+            PublishVerdict::Replace(payload) => Ok(Some(payload)),
+            PublishVerdict::Refuse(reason) => {
+                self.metrics
+                    .messages_dropped
+                    .of(DropLabel::Intercepted)
+                    .increment();
+                Err(reason)
+            }
+        }
+    }
+
+    /// Sends a message to everyone who is to get it, and keeps it as retained if it says so.
+    pub(crate) fn route(&mut self, mut message: Outgoing<'_>) -> Routed {
+        let topic = TopicName::from_validated(message.parts.topic);
+        let mut reason = PubAckReason::Success;
+        let mut ticket = Ticket::NONE;
+        let routes = if message.retain {
+            // Set and matched in one step: see `core::retained`.
+            let kept = message.keep(&self.commons);
+            let commons = Arc::clone(&self.commons);
+            let mut retained = commons.retained.write();
+            if retained.set(kept, &self.settings).is_err() {
+                self.metrics
+                    .limit_hits
+                    .of(Limit::RetainedMessages)
+                    .increment();
+                reason = PubAckReason::QuotaExceeded;
+            } else if commons.log_is_awaited {
+                ticket = ticket.max(self.records.message(kept));
+                ticket = ticket.max(self.records.retain(kept.id));
+                message.recorded = true;
+            }
+            let filters = commons.subscriptions.read();
+            Rc::new(find_routes(
+                &filters,
+                self.id,
+                topic,
+                Some(message.publisher),
+            ))
+        } else {
+            let routes = self
+                .routes
+                .routes(&self.commons.subscriptions, self.id, topic);
+            if routes.no_local && message.publisher != 0 {
+                let filters = self.commons.subscriptions.read();
+                Rc::new(find_routes(
+                    &filters,
+                    self.id,
+                    topic,
+                    Some(message.publisher),
+                ))
+            } else {
+                routes
+            }
+        };
+        if routes.is_empty() {
+            if reason == PubAckReason::Success && !message.retain {
+                reason = PubAckReason::NoMatchingSubscribers;
+            }
+            return Routed { reason, ticket };
+        }
+        let picked = self.pick_members(&mut message, &routes);
+        if self.commons.log_is_awaited && message.qos != QoS::AtMostOnce {
+            ticket = ticket.max(self.record_route(&mut message, &routes, &picked));
+        }
+        self.deliver(&mut message, &routes.local, None);
+        for (shard, targets) in &routes.remote {
+            let kept = Arc::clone(message.keep(&self.commons));
+            self.mail(
+                *shard,
+                Mail::Deliver {
+                    message: kept,
+                    targets: Arc::clone(targets),
+                },
+            );
+        }
+        for (group, target) in picked {
+            if target.session.shard == self.id {
+                self.deliver(&mut message, std::slice::from_ref(&target), Some(group));
+            } else {
+                let kept = Arc::clone(message.keep(&self.commons));
+                self.mail(
+                    target.session.shard,
+                    Mail::DeliverToMember {
+                        message: kept,
+                        group,
+                        target,
+                    },
+                );
+            }
+        }
+        Routed { reason, ticket }
+    }
+
+    /// One member of each group (v5 [MQTT-4.8.2-4]).
+    fn pick_members(&self, message: &mut Outgoing<'_>, routes: &Routes) -> Vec<(GroupKey, Target)> {
+        if routes.groups.is_empty() {
+            return Vec::new(); // allocates nothing
+        }
+        let can_wait = message.qos != QoS::AtMostOnce;
+        routes
+            .groups
+            .iter()
+            .filter_map(|(group, _)| {
+                let member = self.commons.groups.pick(*group, can_wait)?;
+                Some((*group, Target::new(member.session, member.grant)))
+            })
+            .collect()
+    }
+
+    fn record_route(
+        &mut self,
+        message: &mut Outgoing<'_>,
+        routes: &Routes,
+        picked: &[(GroupKey, Target)],
+    ) -> Ticket {
+        let durable = routes.durable || picked.iter().any(|(_, target)| target.durable);
+        if !durable {
+            return Ticket::NONE;
+        }
+        let recorded = message.recorded;
+        let (qos, retain) = (message.qos, message.retain);
+        let kept = Arc::clone(message.keep(&self.commons));
+        if !recorded {
+            self.records.message(&kept);
+            message.recorded = true;
+        }
+        let remote = routes.remote.iter().flat_map(|(_, targets)| targets.iter());
+        let receivers = routes
+            .local
+            .iter()
+            .chain(remote)
+            .chain(picked.iter().map(|(_, target)| target))
+            .filter(|target| target.durable)
+            .map(|target| receiver(target, qos, retain));
+        self.records.route(kept.id, receivers)
+    }
+
+    /// A message that a member of the group did not get.
+    pub(crate) fn deliver_to_group(&mut self, group: GroupKey, message: &Arc<Message>) {
+        let can_wait = message.qos != QoS::AtMostOnce;
+        let Some(member) = self.commons.groups.pick(group, can_wait) else {
+            self.metrics
+                .messages_dropped
+                .of(DropLabel::SessionEnded)
+                .increment();
+            return;
+        };
+        let target = Target::new(member.session, member.grant);
+        if target.durable {
+            let receiver = receiver(&target, message.qos, message.retain);
+            self.records.route(message.id, std::iter::once(receiver));
+        }
+        if target.session.shard == self.id {
+            self.deliver(&mut Outgoing::kept(message), &[target], Some(group));
+        } else {
+            let to = target.session.shard;
+            self.mail(
+                to,
+                Mail::DeliverToMember {
+                    message: Arc::clone(message),
+                    group,
+                    target,
+                },
+            );
+        }
+    }
+}
+
+fn receiver(target: &Target, qos: QoS, retain: bool) -> Receiver {
+    Receiver {
+        session: target.session.number,
+        qos: target.qos.min(qos),
+        retain: retain && target.retain_as_published,
+        subscription_id: target.subscription_ids.as_slice().first().copied(),
+    }
+}

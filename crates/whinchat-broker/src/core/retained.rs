@@ -1,0 +1,127 @@
+//! Retained messages: one per topic name, shared by all shards.
+//!
+//! A publisher sets the message and looks up the subscribers while it holds the write lock; a
+//! subscriber inserts its filter and reads [`Retained::mark`] under the read lock, then scans in
+//! chunks what was set up to that mark. So for each retained PUBLISH and each SUBSCRIBE one came
+//! entirely first: the subscriber gets the old message, the new one or none, never both and never
+//! in the wrong order, however long its scan takes.
+
+use std::sync::Arc;
+
+use whinchat_session::Instant;
+use whinchat_topic::{Cursor, NameIndex, TopicFilter, TopicName};
+
+use super::message::Message;
+use crate::settings::Settings;
+
+/// All retained messages.
+pub(crate) struct Retained {
+    names: NameIndex<Entry>,
+    bytes: usize,
+    /// Counts what was ever set.
+    mark: u64,
+}
+
+struct Entry {
+    message: Arc<Message>,
+    set: u64,
+}
+
+/// A retained message that found no room; it was delivered to those who are there all the same.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+impl Retained {
+    pub(crate) fn new() -> Self {
+        Self {
+            names: NameIndex::new(),
+            bytes: 0,
+            mark: 0,
+        }
+    }
+
+    /// Replaces the message of its topic name, or removes it if the payload is empty
+    /// (v5 [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]).
+    pub(crate) fn set(
+        &mut self,
+        message: &Arc<Message>,
+        settings: &Settings,
+    ) -> Result<(), NoRoom> {
+        let topic = TopicName::from_validated(&message.topic);
+        if message.payload.is_empty() {
+            if let Some(old) = self.names.remove(topic) {
+                self.bytes -= old.message.size();
+            }
+            return Ok(());
+        }
+        let old = self.names.get(topic).map(|old| old.message.size());
+        let bytes = self.bytes - old.unwrap_or(0) + message.size();
+        let full = bytes as u64 > settings.retained_bytes
+            || (old.is_none() && self.names.len() >= settings.limits.retained_messages as usize);
+        if full {
+            return Err(NoRoom);
+        }
+        self.mark += 1;
+        self.bytes = bytes;
+        let entry = Entry {
+            message: Arc::clone(message),
+            set: self.mark,
+        };
+        self.names.insert(topic, entry);
+        Ok(())
+    }
+
+    /// What was set up to here belongs to a scan that begins now.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// Hands out the next messages that match `filter` and were set up to `mark`, about `limit` of
+    /// them; the cursor to go on with, or `None` at the end. Expired ones are left out.
+    pub(crate) fn scan(
+        &self,
+        filter: &TopicFilter,
+        cursor: Option<Cursor>,
+        mark: u64,
+        limit: usize,
+        now: Instant,
+        mut found: impl FnMut(&Arc<Message>),
+    ) -> Option<Cursor> {
+        self.names.scan(filter, cursor, limit, |_, entry| {
+            if entry.set <= mark && !entry.message.has_expired(now) {
+                found(&entry.message);
+            }
+        })
+    }
+
+    /// Removes the expired ones among the next `looks` messages from `cursor` on; the broker's own
+    /// topics do not expire.
+    pub(crate) fn sweep(
+        &mut self,
+        cursor: Option<Cursor>,
+        looks: usize,
+        now: Instant,
+    ) -> Option<Cursor> {
+        let filter = TopicFilter::new("#").expect("a valid filter");
+        let mut expired = Vec::new();
+        let cursor = self.names.scan(filter, cursor, looks, |_, entry| {
+            if entry.message.has_expired(now) {
+                expired.push(Arc::clone(&entry.message));
+            }
+        });
+        for message in expired {
+            if let Some(old) = self.names.remove(TopicName::from_validated(&message.topic)) {
+                self.bytes -= old.message.size();
+            }
+        }
+        cursor
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,152 @@
+//! The sessions of one shard: who they are and how they are found.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashTable};
+use slab::Slab;
+use whinchat_session::{Instant, SessionState};
+
+use super::{
+    groups::Readiness,
+    keys::{Grant, SessionKey, ShardId, partition_of},
+    message::Delivery,
+    wills::Will,
+};
+use crate::{hooks::Identity, shard::timers::Scheduled};
+
+/// What the broker knows of one client id, connected or not.
+pub(crate) struct Session {
+    /// Never used twice, also not after a restart.
+    pub(crate) number: u64,
+    pub(crate) client_id: Box<str>,
+    pub(crate) identity: Identity,
+    pub(crate) state: SessionState<Delivery>,
+    pub(crate) subscriptions: HashMap<Box<str>, Subscription>,
+    /// The slot of its connection.
+    pub(crate) slot: Option<u32>,
+    /// Session Expiry Interval in seconds: 0 ends it with its connection, `u32::MAX` never.
+    pub(crate) expiry_interval: u32,
+    /// When it ends, while it is not connected.
+    pub(crate) ends_at: Option<Instant>,
+    /// The Will of the present connection, or of the last one while its delay runs.
+    pub(crate) will: Option<Box<Will>>,
+    /// When the delayed Will is published.
+    pub(crate) will_at: Option<Instant>,
+    pub(crate) scheduled: Scheduled,
+    /// Shared with the groups it is a member of; made with the first one.
+    pub(crate) readiness: Option<Arc<Readiness>>,
+    /// How it was counted among the sessions that outlive their connections.
+    pub(crate) counted: Counted,
+    /// Its queue is full, and that was logged.
+    pub(crate) overflow_logged: bool,
+}
+
+/// Which bounds a session counts towards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// It ends with its connection.
+    Transient,
+    Durable,
+    /// Durable, of an anonymous client on another machine.
+    DurableAnonymous,
+}
+
+/// One subscription of a session, under the text that stood in SUBSCRIBE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) grant: Grant,
+}
+
+impl Session {
+    /// True if the session outlives its connection.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.expiry_interval > 0
+    }
+
+    /// Its number, if what happens to it has to be recorded.
+    pub(crate) fn durable_number(&self) -> Option<u64> {
+        self.is_durable().then_some(self.number)
+    }
+
+    pub(crate) fn partition(&self) -> u16 {
+        partition_of(&self.client_id)
+    }
+}
+
+/// All sessions of one shard, found by client id or by key.
+pub(crate) struct Sessions {
+    shard: ShardId,
+    sessions: Slab<Session>,
+    by_client_id: HashTable<u32>,
+}
+
+impl Sessions {
+    pub(crate) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            sessions: Slab::new(),
+            by_client_id: HashTable::new(),
+        }
+    }
+
+    /// The index of the session with this client id.
+    pub(crate) fn find(&self, client_id: &str) -> Option<u32> {
+        self.by_client_id
+            .find(hash(client_id), |&index| {
+                &*self.sessions[index as usize].client_id == client_id
+            })
+            .copied()
+    }
+
+    /// Adds a session whose client id is not there yet.
+    pub(crate) fn insert(&mut self, session: Session) -> u32 {
+        let hashed = hash(&session.client_id);
+        let index =
+            u32::try_from(self.sessions.insert(session)).expect("sessions are limited below 2^32");
+        let sessions = &self.sessions;
+        self.by_client_id.insert_unique(hashed, index, |&other| {
+            hash(&sessions[other as usize].client_id)
+        });
+        index
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Session> {
+        let session = self.sessions.try_remove(index as usize)?;
+        if let Ok(entry) = self
+            .by_client_id
+            .find_entry(hash(&session.client_id), |&other| other == index)
+        {
+            entry.remove();
+        }
+        Some(session)
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&Session> {
+        self.sessions.get(index as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(index as usize)
+    }
+
+    /// The session of that number, unless it is gone.
+    pub(crate) fn numbered_mut(&mut self, index: u32, number: u64) -> Option<&mut Session> {
+        self.sessions
+            .get_mut(index as usize)
+            .filter(|session| session.number == number)
+    }
+
+    /// The key under which other shards know the session at `index`.
+    pub(crate) fn key(&self, index: u32) -> Option<SessionKey> {
+        let session = self.get(index)?;
+        Some(SessionKey {
+            shard: self.shard,
+            index,
+            number: session.number,
+        })
+    }
+}
+
+fn hash(client_id: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(client_id.as_bytes())
+}

@@ -1,0 +1,76 @@
+//! The future that a shard's thread runs: one poll is one turn.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::{Life, Shard, timers::Timed};
+
+/// Drives a shard until it has ended.
+pub(crate) struct Driver {
+    shard: Shard,
+    tick: Tick,
+    /// Kept for their capacity.
+    ready: Vec<u32>,
+    due: Vec<Timed>,
+}
+
+/// The shard's only timer of the runtime: it brings the turns in which the wheel moves.
+struct Tick(Pin<Box<tokio::time::Sleep>>);
+
+const TICK: std::time::Duration = std::time::Duration::from_millis(250);
+
+impl Driver {
+    /// Must be called on the shard's runtime.
+    pub(crate) fn new(shard: Shard) -> Self {
+        Self {
+            shard,
+            tick: Tick(Box::pin(tokio::time::sleep(TICK))),
+            ready: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let shard = &mut this.shard;
+        shard.ready.begin_turn(cx.waker());
+        shard.now = shard.commons.clock.now();
+
+        while this.tick.0.as_mut().poll(cx).is_ready() {
+            this.tick
+                .0
+                .as_mut()
+                .reset(tokio::time::Instant::now() + TICK);
+            shard.accepting.resume();
+            shard.sweep_retained();
+        }
+        shard.publish_system_topics();
+        shard.read_mail();
+        shard.accept(cx);
+        shard.wheel.take_due(shard.now, &mut this.due);
+        for timed in this.due.drain(..) {
+            shard.handle_due(timed);
+        }
+        shard.continue_scans();
+        shard.ready.take(&mut this.ready);
+        for index in this.ready.drain(..) {
+            shard.serve(index);
+        }
+        shard.end_turn();
+
+        if shard.life == Life::Ended {
+            return Poll::Ready(());
+        }
+        if shard.ready.has_more() || shard.has_scan_with_room() {
+            shard.ready.wake_driver();
+        }
+        Poll::Pending
+    }
+}

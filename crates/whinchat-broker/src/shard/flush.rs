@@ -1,0 +1,185 @@
+//! The end of a turn: append, release, post, write, in this order.
+//!
+//! Records come first, so that nothing that depends on them is visible before they are in the log.
+//! Then what the log has committed is released into the buffers, and each buffer is written once.
+
+use std::task::{Context, Poll};
+
+use super::{Life, Shard, Wire, slot::Phase};
+use crate::core::{end::Ending, mail::SlotKey};
+
+/// A flushed buffer larger than this is not kept for the next connection.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers kept for connections that have something to send.
+const KEPT_BUFFERS: usize = 64;
+
+impl Shard {
+    pub(crate) fn end_turn(&mut self) {
+        loop {
+            self.append_records();
+            // What is released may have to be recorded itself, before it is visible.
+            if !self.release_committed() {
+                break;
+            }
+        }
+        self.post();
+        self.flush();
+        if let Life::Draining { deadline } = self.life
+            && (self.slots.is_empty() || std::time::Instant::now() >= deadline)
+        {
+            self.life = Life::Ended;
+        }
+    }
+
+    fn append_records(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        let (group, ticket) = self.records.end_turn();
+        let lsn = self.commons.log.append(self.id.position(), group);
+        self.appended.push_back((ticket, lsn));
+    }
+
+    /// Sends the answers that waited for what is committed by now; false if there were none.
+    fn release_committed(&mut self) -> bool {
+        let committed = self.commons.log.committed();
+        let mut up_to = None;
+        while let Some((ticket, lsn)) = self.appended.front() {
+            if *lsn > committed {
+                break;
+            }
+            up_to = Some(*ticket);
+            self.appended.pop_front();
+        }
+        let Some(up_to) = up_to else { return false };
+        while let Some((ticket, key)) = self.waiting.front() {
+            if *ticket > up_to {
+                break;
+            }
+            let key = *key;
+            self.waiting.pop_front();
+            self.release(key, up_to);
+        }
+        true
+    }
+
+    fn release(&mut self, key: SlotKey, up_to: whinchat_session::Ticket) {
+        let Some(slot) = self
+            .slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.check == key.check)
+        else {
+            return;
+        };
+        if matches!(slot.phase, Phase::AwaitCommit(_)) {
+            return self.accept_connect(key.index, up_to);
+        }
+        let Some(session) = slot
+            .session()
+            .and_then(|session| self.sessions.get_mut(session))
+        else {
+            return;
+        };
+        let durable = session.durable_number();
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        )
+        .for_session(durable);
+        slot.engine
+            .handle_committed(self.now, up_to, &mut session.state, &mut wire);
+        self.after_engine(key.index);
+    }
+
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.dirty = false;
+                self.write(index);
+            }
+        }
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Writes what the connection has to send, as far as its socket takes it.
+    fn write(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let mut cx = Context::from_waker(&slot.waker);
+        slot.write_blocked = false;
+        let mut failed = false;
+        while !slot.out.is_empty() {
+            match slot.stream.poll_write(&mut cx, &slot.out) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    failed = true;
+                    break;
+                }
+                Poll::Ready(Ok(count)) => {
+                    slot.progress_at = self.now;
+                    if count == slot.out.len() {
+                        slot.out.clear();
+                    } else {
+                        bytes::Buf::advance(&mut slot.out, count);
+                    }
+                }
+                Poll::Pending => {
+                    slot.write_blocked = true;
+                    break;
+                }
+            }
+        }
+        if slot.out.is_empty() {
+            let buffer = std::mem::take(&mut slot.out);
+            if buffer.capacity() > 0
+                && buffer.capacity() <= KEPT_BUFFER_BYTES
+                && self.buffers.len() < KEPT_BUFFERS
+            {
+                self.buffers.push(buffer);
+            }
+        }
+        let closing = matches!(slot.phase, Phase::AwaitFlush);
+        if failed {
+            self.end_connection(index, Ending::Lost);
+        } else if closing && !self.slots[index as usize].write_blocked {
+            self.close_flushed(index);
+        } else {
+            self.refill(index);
+        }
+    }
+
+    /// The buffer has room again: sends what the session has queued.
+    fn refill(&mut self, index: u32) {
+        let limit = self.settings.unsent_bytes;
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let Some(session) = slot
+            .session()
+            .and_then(|session| self.sessions.get_mut(session))
+        else {
+            return;
+        };
+        if slot.out.len() >= limit / 2 || session.state.queue_len() == 0 {
+            return;
+        }
+        let durable = session.durable_number();
+        let mut wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        )
+        .for_session(durable);
+        slot.engine
+            .send_queued(self.now, &mut session.state, &mut wire);
+        if !slot.out.is_empty() && !slot.write_blocked {
+            self.mark_dirty(index);
+            self.ready.wake_driver();
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One shard: a thread, the connections and sessions it owns, and its turn.
+//!
+//! ```text
+//!   turn:  accept ─► mail ─► timers ─► ready connections: read, decode, handle
+//!                                             │
+//!          log: append this turn's records ◄──┘
+//!          log: release what was committed
+//!          mailboxes: one batch per shard
+//!          sockets: one write per dirty connection
+//! ```
+//!
+//! The whole state is touched by this thread alone. Nothing here waits: what is not ready comes back
+//! in a later turn. Records are appended before any effect is visible to another session or on a
+//! socket.
+//!
+//! Read first: `docs/architecture.md`, then [`driver`], [`read`], `core::publish`, `core::deliver`, [`flush`].
+
+pub(crate) mod accept;
+pub(crate) mod driver;
+pub(crate) mod flush;
+pub(crate) mod mailbox;
+pub(crate) mod post;
+pub(crate) mod read;
+pub(crate) mod ready;
+pub(crate) mod slot;
+pub(crate) mod timers;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::BytesMut;
+use slab::Slab;
+use whinchat_session::{DropReason, Effect, Instant, Output, Ticket};
+use whinchat_store::Lsn;
+use whinchat_topic::Cursor;
+
+use self::{accept::Accepting, ready::ReadyList, slot::Slot, timers::TimerWheel};
+use crate::{
+    commons::Commons,
+    core::{
+        deliver::Frames,
+        keys::ShardId,
+        mail::{Mail, SlotKey},
+        message::Delivery,
+        records::Records,
+        retained_scan::Scans,
+        routing::RouteCache,
+        sessions::Sessions,
+        system_topics::SystemTopics,
+    },
+    metrics::ShardMetrics,
+    settings::Settings,
+};
+
+/// The state of one shard.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) commons: Arc<Commons>,
+    /// The settings of this turn; read again when [`Mail::Reload`] arrives.
+    pub(crate) settings: Arc<Settings>,
+    /// This shard's own counters.
+    pub(crate) metrics: Arc<ShardMetrics>,
+    pub(crate) ready: Arc<ReadyList>,
+    pub(crate) accepting: Accepting,
+    pub(crate) slots: Slab<Slot>,
+    pub(crate) next_check: u32,
+    pub(crate) sessions: Sessions,
+    pub(crate) wheel: TimerWheel,
+    pub(crate) routes: RouteCache,
+    pub(crate) frames: Frames,
+    pub(crate) scans: Scans,
+    pub(crate) records: Records,
+    /// What was appended and is not committed, in order.
+    pub(crate) appended: VecDeque<(Ticket, Lsn)>,
+    /// Connections with answers that wait for a ticket, in the order of their tickets.
+    pub(crate) waiting: VecDeque<(Ticket, SlotKey)>,
+    /// Letters of this turn, one list per shard.
+    pub(crate) outgoing: Vec<Vec<Mail>>,
+    /// Connections to write to at the end of the turn.
+    pub(crate) dirty: Vec<u32>,
+    /// Connections that stopped reading until another shard has taken its mail.
+    pub(crate) throttled: Vec<u32>,
+    pub(crate) system_topics: SystemTopics,
+    /// How far the search for expired retained messages has come.
+    pub(crate) retained_sweep: Option<Cursor>,
+    /// Empty buffers for connections that have something to send.
+    pub(crate) buffers: Vec<BytesMut>,
+    pub(crate) read_buffer: Vec<u8>,
+    pub(crate) now: Instant,
+    pub(crate) life: Life,
+}
+
+/// Whether the shard takes part or ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Serving,
+    /// Said goodbye to everybody; ends when all is flushed, or at the deadline.
+    Draining {
+        deadline: std::time::Instant,
+    },
+    Ended,
+}
+
+/// Bytes read from one connection before the others get their turn.
+pub(crate) const READ_BYTES_PER_TURN: usize = 64 * 1024;
+
+impl Shard {
+    pub(crate) fn new(id: ShardId, commons: Arc<Commons>, accepting: Accepting) -> Self {
+        let shards = commons.mailboxes.len();
+        let now = commons.clock.now();
+        Self {
+            id,
+            settings: commons.settings(),
+            metrics: commons.metrics.shard(id.position()),
+            ready: Arc::clone(&commons.ready[id.position()]),
+            accepting,
+            slots: Slab::new(),
+            next_check: 0,
+            sessions: Sessions::new(id),
+            wheel: TimerWheel::new(now),
+            routes: RouteCache::new(),
+            frames: Frames::default(),
+            scans: Scans::default(),
+            records: Records::new(commons.log_is_awaited),
+            appended: VecDeque::new(),
+            waiting: VecDeque::new(),
+            outgoing: (0..shards).map(|_| Vec::new()).collect(),
+            dirty: Vec::new(),
+            throttled: Vec::new(),
+            system_topics: SystemTopics::default(),
+            retained_sweep: None,
+            buffers: Vec::new(),
+            read_buffer: vec![0; READ_BYTES_PER_TURN],
+            now,
+            life: Life::Serving,
+            commons,
+        }
+    }
+
+    /// The connection at `index`, if it is still the one that `check` names.
+    pub(crate) fn checked_slot(&mut self, key: SlotKey) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.check == key.check)
+    }
+
+    /// The engine's way out, for a connection of a session.
+    pub(crate) fn mark_dirty(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && !slot.dirty
+        {
+            slot.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+}
+
+/// What the engine of one connection writes to: the bytes for its peer, and the records of the turn.
+pub(crate) struct Wire<'a> {
+    out: &'a mut BytesMut,
+    records: &'a mut Records,
+    metrics: &'a ShardMetrics,
+    /// Unsent bytes at which the connection is full.
+    room: usize,
+    /// The number of its session, if that outlives the connection.
+    durable: Option<u64>,
+}
+
+impl<'a> Wire<'a> {
+    pub(crate) fn new(
+        out: &'a mut BytesMut,
+        records: &'a mut Records,
+        metrics: &'a ShardMetrics,
+        room: usize,
+    ) -> Self {
+        Self {
+            out,
+            records,
+            metrics,
+            room,
+            durable: None,
+        }
+    }
+
+    /// The same, for the session of this number, if it outlives its connection.
+    pub(crate) fn for_session(self, durable: Option<u64>) -> Self {
+        Self { durable, ..self }
+    }
+}
+
+impl Output<Delivery> for Wire<'_> {
+    fn buffer(&mut self) -> &mut BytesMut {
+        self.out
+    }
+
+    fn record(&mut self, effect: Effect<'_, Delivery>) -> Ticket {
+        match self.durable {
+            Some(session) => self.records.effect(session, effect),
+            None => Ticket::NONE,
+        }
+    }
+
+    fn dropped(&mut self, message: Delivery, reason: DropReason) {
+        self.metrics.messages_dropped.of(reason).increment();
+        if let Some(session) = self.durable {
+            self.records.dropped(session, message.message.id);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= self.room
+    }
+}

@@ -1,0 +1,180 @@
+//! From a readable socket to packets: read once, decode all that is complete, keep the rest.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll},
+};
+
+use whinchat_codec::decode;
+
+use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
+use crate::core::{end::Ending, mail::SlotKey};
+
+/// Whether the next packet of a connection is to be handled now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Go on.
+    Continue,
+    /// Keep what is unread: something has to happen first.
+    Pause,
+    /// The connection is gone from its slot, or reads no more.
+    Stop,
+}
+
+impl Shard {
+    /// Serves a connection that is ready: writes what waits, then reads.
+    pub(crate) fn serve(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return; // It left; its waker was still on the list.
+        };
+        slot.ready.taken();
+        let write = slot.write_blocked;
+        let held = !slot.read_paused && mem::take(&mut slot.has_held_packets);
+        if write {
+            self.mark_dirty(index);
+        }
+        if held {
+            self.handle_unread(index);
+        }
+        self.read(index);
+    }
+
+    fn read(&mut self, index: u32) {
+        let mut buffer = mem::take(&mut self.read_buffer);
+        let mut budget = READ_BYTES_PER_TURN;
+        while let Some(slot) = self.slots.get_mut(index as usize) {
+            if slot.read_paused {
+                break;
+            }
+            if self.commons.is_out_of_credit(self.id) {
+                self.throttled.push(index);
+                break;
+            }
+            if budget == 0 {
+                slot.ready.enqueue();
+                break;
+            }
+            let mut cx = Context::from_waker(&slot.waker);
+            // A packet that has begun goes on where it is, so that no byte is moved twice.
+            let begun = slot.unread.len();
+            let read = if begun == 0 {
+                slot.stream.poll_read(&mut cx, &mut buffer)
+            } else {
+                let room = begun.clamp(4096, READ_BYTES_PER_TURN * 4);
+                slot.unread.resize(begun + room, 0);
+                let read = slot.stream.poll_read(&mut cx, &mut slot.unread[begun..]);
+                let arrived = match &read {
+                    Poll::Ready(Ok(count)) => *count,
+                    Poll::Ready(Err(_)) | Poll::Pending => 0,
+                };
+                slot.unread.truncate(begun + arrived);
+                read
+            };
+            match read {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    self.end_connection(index, Ending::Lost);
+                    break;
+                }
+                Poll::Ready(Ok(count)) => {
+                    budget = budget.saturating_sub(count);
+                    if matches!(slot.phase, Phase::AwaitFlush) {
+                        continue; // Whatever it says after the end is read and forgotten.
+                    }
+                    if begun == 0 {
+                        self.handle_bytes(index, &buffer[..count]);
+                    } else {
+                        self.handle_unread(index);
+                    }
+                }
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Handles the packets that wait in the slot itself.
+    pub(crate) fn handle_unread(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let unread = mem::take(&mut slot.unread);
+        self.handle_bytes(index, &unread);
+        // Nothing left over: the memory serves the rest of a large packet again, if that is near.
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.unread.is_empty()
+            && unread.capacity() <= 8192
+        {
+            slot.unread = unread;
+            slot.unread.clear();
+        }
+    }
+
+    /// Decodes and handles the packets in `bytes`; what is incomplete or on hold stays in the slot.
+    fn handle_bytes(&mut self, index: u32, bytes: &[u8]) {
+        let Some(slot) = self.slots.get(index as usize) else {
+            return;
+        };
+        let key = SlotKey {
+            index,
+            check: slot.check,
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // A panic is a defect of ours; it costs the connection that met it, and no other.
+            let step = catch_unwind(AssertUnwindSafe(|| self.handle_first(index, rest)));
+            let (flow, used) = step.unwrap_or_else(|_| {
+                self.commons.shared_metrics().panics.increment();
+                self.end_connection(index, Ending::Panicked);
+                (Flow::Stop, 0)
+            });
+            rest = &rest[used..];
+            match flow {
+                Flow::Continue if used == 0 => break, // incomplete
+                Flow::Continue => {}
+                Flow::Pause => break,
+                Flow::Stop => return,
+            }
+        }
+        let now = self.now;
+        if let Some(slot) = self.checked_slot(key) {
+            slot.unread.extend_from_slice(rest);
+            slot.note_packet_progress(now);
+            if !rest.is_empty() {
+                self.schedule_slot(index);
+            }
+        }
+    }
+
+    /// Handles the first packet in `bytes`; the bytes it took, 0 if it is incomplete.
+    fn handle_first(&mut self, index: u32, bytes: &[u8]) -> (Flow, usize) {
+        let Some(slot) = self.slots.get(index as usize) else {
+            return (Flow::Stop, 0);
+        };
+        let rules = self.settings.listener(slot.listener);
+        let limits = match slot.phase {
+            Phase::AwaitConnect | Phase::Authenticating(_) | Phase::AwaitCommit(_) => {
+                &rules.decode_before_connack
+            }
+            Phase::Attached(_) => &rules.decode,
+            Phase::AwaitFlush => return (Flow::Stop, 0),
+        };
+        let version = slot.engine.version();
+        match decode(bytes, version, limits) {
+            Ok(None) => (Flow::Continue, 0),
+            Ok(Some((packet, used))) => {
+                let packet_type = packet.packet_type();
+                self.metrics.packets_received.of(packet_type).increment();
+                self.metrics
+                    .packets_received_bytes
+                    .of(packet_type)
+                    .add(used as u64);
+                (self.handle_packet(index, packet), used)
+            }
+            Err(error) => {
+                self.refuse_bytes(index, &error);
+                (Flow::Stop, 0)
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One connection's place in its shard.
+//!
+//! ```text
+//!            CONNECT                 identity                 CONNACK
+//! AwaitConnect ───► Authenticating ───► (moves home) ───► Attached
+//!      │                  │                                  │
+//!      └──────────────────┴───────────────┬──────────────────┘
+//!                                         ▼ last bytes queued
+//!                                     AwaitFlush ───► gone
+//! ```
+
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use bytes::BytesMut;
+use whinchat_codec::Connect;
+use whinchat_session::{ConnAckOptions, Connection, Instant, Ticket};
+use whinchat_transport::{Peer, Stream};
+
+use crate::{hooks::Exchange, limits::BrokerLimits};
+
+use super::{
+    ready::{ReadyList, SlotWaker},
+    timers::Scheduled,
+};
+
+/// What a connection waits for.
+pub(crate) enum Phase {
+    /// The first packet.
+    AwaitConnect,
+    /// The authenticator's answer, or the client's next AUTH packet.
+    Authenticating(Box<Authenticating>),
+    /// The log: the CONNACK of this session leaves when it is durable.
+    AwaitCommit(Box<AwaitCommit>),
+    /// Anything: the session at this index is served.
+    Attached(u32),
+    /// The peer to take what is left to send; nothing is read any more.
+    AwaitFlush,
+}
+
+/// A CONNECT on hold.
+pub(crate) struct Authenticating {
+    pub(crate) connect: Connect,
+    pub(crate) client_id_assigned: bool,
+    /// What waits for the client's next AUTH.
+    pub(crate) exchange: Option<Box<dyn Exchange>>,
+}
+
+/// A CONNACK on hold.
+pub(crate) struct AwaitCommit {
+    pub(crate) session: u32,
+    pub(crate) connack: ConnAckOptions,
+}
+
+/// A connection that has no slot yet.
+pub(crate) struct Arriving {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    pub(crate) listener: u16,
+    pub(crate) engine: Connection,
+}
+
+/// One connection.
+pub(crate) struct Slot {
+    pub(crate) stream: Stream,
+    pub(crate) phase: Phase,
+    pub(crate) engine: Connection,
+    /// Bytes for the peer that the socket has not taken; without memory of its own while empty.
+    pub(crate) out: BytesMut,
+    /// The beginning of a packet whose rest has not arrived, or what came while reading was on hold.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) waker: Waker,
+    pub(crate) ready: Arc<SlotWaker>,
+    /// Tells this connection from the earlier ones in the same place.
+    pub(crate) check: u32,
+    pub(crate) listener: u16,
+    pub(crate) peer: Peer,
+    pub(crate) scheduled: Scheduled,
+    /// On the list of slots to write at the end of the turn.
+    pub(crate) dirty: bool,
+    /// The socket takes no more; its waker tells when it does.
+    pub(crate) write_blocked: bool,
+    /// Packets wait for something other than the socket: authentication, or the log.
+    pub(crate) read_paused: bool,
+    /// `unread` begins with packets that were on hold and may be complete.
+    pub(crate) has_held_packets: bool,
+    /// A re-authentication that waits for the client's next AUTH.
+    pub(crate) exchange: Option<Box<dyn Exchange>>,
+    /// When CONNECT has to be complete, or closing has to be done.
+    pub(crate) deadline: Option<Instant>,
+    /// When the peer last took bytes, while some wait for it.
+    pub(crate) progress_at: Instant,
+    /// When the packet that is incomplete began, or last grew by enough.
+    pub(crate) packet_began_at: Instant,
+    pub(crate) packet_bytes: usize,
+    /// The last ticket that the connection is on the waiting list for.
+    pub(crate) awaits: Ticket,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        arriving: Arriving,
+        list: &Arc<ReadyList>,
+        index: u32,
+        check: u32,
+        now: Instant,
+    ) -> Self {
+        let Arriving {
+            stream,
+            peer,
+            listener,
+            engine,
+        } = arriving;
+        let ready = SlotWaker::new(Arc::clone(list), index);
+        Self {
+            stream,
+            phase: Phase::AwaitConnect,
+            engine,
+            out: BytesMut::new(),
+            unread: Vec::new(),
+            waker: Waker::from(Arc::clone(&ready)),
+            ready,
+            check,
+            listener,
+            peer,
+            scheduled: Scheduled::default(),
+            dirty: false,
+            write_blocked: false,
+            read_paused: false,
+            has_held_packets: false,
+            exchange: None,
+            deadline: None,
+            progress_at: now,
+            packet_began_at: now,
+            packet_bytes: 0,
+            awaits: Ticket::NONE,
+        }
+    }
+
+    /// The session this connection serves.
+    pub(crate) fn session(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Attached(session) => Some(session),
+            Phase::AwaitCommit(ref waiting) => Some(waiting.session),
+            Phase::AwaitConnect | Phase::Authenticating(_) | Phase::AwaitFlush => None,
+        }
+    }
+
+    /// Lets packets in again; those that waited are handled before the socket is read.
+    pub(crate) fn resume_reading(&mut self) {
+        self.read_paused = false;
+        self.has_held_packets = true;
+        self.ready.enqueue();
+    }
+
+    /// When the peer, which takes nothing, has had its time.
+    pub(crate) fn stalls_at(&self, limits: &BrokerLimits) -> Option<Instant> {
+        let full = self.write_blocked && self.out.len() as u64 >= limits.unsent_size.bytes() / 2;
+        let keep_alive = Duration::from_millis(u64::from(self.engine.keep_alive()) * 1_500);
+        full.then(|| {
+            self.progress_at
+                .saturating_add(limits.unsent_stall_timeout.max(keep_alive))
+        })
+    }
+
+    /// Called after each read: notes how far the packet that is incomplete has come.
+    pub(crate) fn note_packet_progress(&mut self, now: Instant) {
+        if self.unread.is_empty() || self.unread.len() < self.packet_bytes {
+            self.packet_began_at = now;
+        }
+        self.packet_bytes = self.unread.len();
+    }
+
+    /// When the packet that has begun has to be there: it may stand still for a while, and is held
+    /// to a lowest rate after that.
+    pub(crate) fn packet_stalls_at(&self, limits: &BrokerLimits) -> Option<Instant> {
+        if self.unread.is_empty() || self.read_paused {
+            return None;
+        }
+        let by_rate = match limits.packet_rate_min.bytes() {
+            0 => 0,
+            rate => self.unread.len() as u64 * 1_000 / rate,
+        };
+        let patience = limits
+            .packet_stall_timeout
+            .saturating_add(Duration::from_millis(by_rate));
+        Some(self.packet_began_at.saturating_add(patience))
+    }
+}
