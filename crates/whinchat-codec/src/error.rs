@@ -243,13 +243,13 @@ impl fmt::Display for DecodeErrorKind {
             Self::PacketIdZero => f.write_str("packet identifier is 0"),
             Self::UnknownProperty { id } => write!(f, "property {id:#04X} does not exist"),
             Self::PropertyNotAllowed { property } => {
-                write!(f, "{property} ({:#04X}) is not allowed here", property.id())
+                write!(f, "property {:#04X} is not allowed here", property.id())
             }
             Self::RepeatedProperty { property } => {
-                write!(f, "{property} ({:#04X}) is there twice", property.id())
+                write!(f, "property {:#04X} stands there twice", property.id())
             }
             Self::PropertyOutOfRange { property, value } => {
-                write!(f, "{property} ({:#04X}) cannot be {value}", property.id())
+                write!(f, "property {:#04X} cannot be {value}", property.id())
             }
             Self::AuthenticationDataWithoutMethod => {
                 f.write_str("authentication data without authentication method")

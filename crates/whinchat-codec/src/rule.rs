@@ -1,6 +1,6 @@
 //! From a broken rule to the reason code that answers it and the numbered statement behind it.
 //!
-//! Read first: MQTT 5.0 section 4.13; CATALOGUE rows T-01 to T-16 and T-35 in the design.
+//! Read first: MQTT 5.0 section 4.13. `testdata/` has a vector for each of these answers.
 
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::property::Property;

@@ -31,7 +31,7 @@ const FLAGS_FIELD: &str = "connect flags";
 /// CONNECT, borrowed: a client asks for a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ConnectRef<'a> {
-    /// The version of this connection.
+    /// The version of this connection, and the one that `encode` writes whatever it is asked for.
     pub version: ProtocolVersion,
     /// Whether an earlier session is discarded; Clean Session in 3.x.
     pub clean_start: bool,
@@ -53,7 +53,7 @@ pub struct ConnectRef<'a> {
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Connect {
-    /// The version of this connection.
+    /// The version of this connection, and the one that `encode` writes whatever it is asked for.
     pub version: ProtocolVersion,
     /// Whether an earlier session is discarded; Clean Session in 3.x.
     pub clean_start: bool,

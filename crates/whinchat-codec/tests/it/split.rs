@@ -90,3 +90,25 @@ proptest! {
         prop_assert_eq!(first.unwrap_or(Ok(None)), whole);
     }
 }
+
+/// A large packet that comes in drops costs no more than one that comes at once: T-07.
+#[test]
+fn the_body_is_not_looked_at_before_it_is_whole() {
+    let ill_formed = b"\x30\x04\x00\x02\xFF\xFF";
+    let limits = DecodeLimits::default();
+    for end in 0..ill_formed.len() {
+        let decoded = decode(&ill_formed[..end], ProtocolVersion::V5, &limits);
+        assert_eq!(decoded, Ok(None), "at {end}");
+    }
+    assert!(decode(ill_formed, ProtocolVersion::V5, &limits).is_err());
+}
+
+#[test]
+fn a_wrong_first_byte_is_refused_without_a_second_one() {
+    for first_byte in [0x00, 0x21, 0x36, 0x38, 0x60, 0xE1] {
+        let bytes = [first_byte];
+        let error = decode(&bytes, ProtocolVersion::V311, &DecodeLimits::default())
+            .expect_err("no packet starts so");
+        assert_eq!(error.reason().code(), 0x81, "{first_byte:#04X}");
+    }
+}
