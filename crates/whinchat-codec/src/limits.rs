@@ -12,14 +12,14 @@ pub struct DecodeLimits {
     pub packet_size: u32,
     /// Bytes of one property section. Over it: 0x97 (Quota exceeded).
     pub properties_bytes: u32,
-    /// User Properties in one property section. Over it: 0x97.
+    /// User Properties in one property section; 65,535 bounds nothing. Over it: 0x97.
     pub user_properties: u16,
     /// Bytes of one UTF-8 string. Over it: 0x97.
     pub string_bytes: u16,
     /// Levels of the topic name of a PUBLISH and of a will; 65,535 bounds nothing. Over it: 0x90
     /// (Topic Name invalid).
     pub topic_levels: u16,
-    /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE. Over it: 0x97.
+    /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE; 65,535 bounds nothing. Over it: 0x97.
     pub filters: u16,
 }
 
@@ -41,6 +41,12 @@ impl Default for DecodeLimits {
             filters: u16::MAX,
         }
     }
+}
+
+/// Whether one more than `count` is over the limit.
+#[inline]
+pub(crate) const fn is_reached(count: usize, limit: u16) -> bool {
+    limit != u16::MAX && count >= limit as usize
 }
 
 macro_rules! setters {

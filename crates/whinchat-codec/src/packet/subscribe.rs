@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{not_in_version, properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
+use crate::limits::is_reached;
 use crate::reader::Reader;
 use crate::string::check;
 use crate::writer::put_binary;
@@ -187,7 +188,7 @@ impl<'a> Subscriptions<'a> {
         let source = Source::Wire(body, version);
         let mut len = 0;
         while !body.is_empty() {
-            if len == usize::from(limits.filters) {
+            if is_reached(len, limits.filters) {
                 return Err(too_many_filters(limits));
             }
             // [MQTT-3.8.3-1]

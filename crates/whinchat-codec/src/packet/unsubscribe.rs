@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::subscribe::{FILTER, too_many_filters};
 use super::{properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
+use crate::limits::is_reached;
 use crate::reader::Reader;
 use crate::string::check;
 use crate::writer::put_binary;
@@ -65,7 +66,7 @@ impl<'a> Filters<'a> {
         let source = Source::Wire(body);
         let mut len = 0;
         while !body.is_empty() {
-            if len == usize::from(limits.filters) {
+            if is_reached(len, limits.filters) {
                 return Err(too_many_filters(limits));
             }
             // [MQTT-3.10.3-1]

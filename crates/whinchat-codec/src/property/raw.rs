@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::value::response_topic;
 use super::{DataType, Place, Property, PropertyIter, PropertyValue, allowed_in, repeatable_in};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
-use crate::limits::DecodeLimits;
+use crate::limits::{DecodeLimits, is_reached};
 use crate::reader::Reader;
 use crate::{slices, string, varint};
 
@@ -177,7 +177,7 @@ fn validate(rules: PlaceRules, bytes: &[u8], limits: &DecodeLimits) -> Result<u3
     } = rules;
     let mut reader = Reader::new(bytes);
     let mut present = 0;
-    let mut user_properties = 0_u16;
+    let mut user_properties = 0;
     while !reader.is_empty() {
         let id = reader.byte("property identifier")?;
         let Some(property) = Property::from_id(id) else {
@@ -201,7 +201,7 @@ fn validate(rules: PlaceRules, bytes: &[u8], limits: &DecodeLimits) -> Result<u3
         }
         present |= bit;
         if matches!(property, Property::UserProperty) {
-            if user_properties == limits.user_properties {
+            if is_reached(user_properties, limits.user_properties) {
                 let max = limits.user_properties;
                 return Err(wrong(
                     property,

@@ -212,3 +212,28 @@ fn a_3_1_connect_may_end_before_user_name_and_password() {
     };
     assert_eq!((user_name, password), (None, None));
 }
+
+#[test]
+fn the_default_limits_refuse_nothing_that_the_protocol_allows() {
+    let subscribe = Subscribe {
+        packet_id: PacketId::MIN,
+        properties: SubscribeProperties::new(),
+        subscriptions: vec![
+            Subscription {
+                filter: text("a"),
+                options: SubscriptionOptions::default(),
+            };
+            65_536
+        ],
+    };
+    let mut out = BytesMut::new();
+    subscribe.encode(ProtocolVersion::V5, &mut out).unwrap();
+    let all = DecodeLimits::default();
+    assert!(matches!(
+        decode(&out, ProtocolVersion::V5, &all),
+        Ok(Some(_))
+    ));
+    let some = all.with_filters(65_534);
+    let error = decode(&out, ProtocolVersion::V5, &some).unwrap_err();
+    assert_eq!(error.reason().code(), 0x97);
+}
