@@ -1,8 +1,15 @@
 //! The broker, driven through connections in memory and over sockets.
 #![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is a failed test"
+)]
+#![expect(
     clippy::wildcard_enum_match_arm,
     reason = "a test names what it expects; all else is a failure"
 )]
 
+mod config;
+mod docs;
+mod metrics;
 mod peer;
 mod qos;

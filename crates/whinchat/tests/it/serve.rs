@@ -1,0 +1,318 @@
+//! `whinchat serve`: banner, exit codes, signals, and what it tells the service manager.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A CONNECT of MQTT 3.1.1 without credentials, client id `c`, keep alive 60 s.
+const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c";
+const CONNACK: &[u8] = b"\x20\x02\x00\x00";
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    command
+        .arg("serve")
+        .env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A broker that runs until it is told to stop, or until the test ends.
+struct Served {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    banner: Vec<String>,
+}
+
+impl Served {
+    /// Starts the broker and waits for its banner.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut banner = Vec::new();
+        while banner
+            .last()
+            .is_none_or(|line: &String| !line.starts_with("  mosquitto_pub"))
+        {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).unwrap() == 0 {
+                let mut stderr = String::new();
+                child
+                    .stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut stderr)
+                    .unwrap();
+                panic!("the broker did not start: {stderr}");
+            }
+            banner.push(line.trim_end().to_owned());
+        }
+        Self {
+            child,
+            stdout,
+            banner,
+        }
+    }
+
+    fn line(&self, beginning: &str) -> &str {
+        self.banner
+            .iter()
+            .find_map(|line| line.strip_prefix(beginning))
+            .unwrap_or_else(|| panic!("{:?}", self.banner))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.line("listening on mqtt://").parse().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// A connection whose CONNECT was accepted.
+    fn connect(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.write_all(CONNECT).unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, CONNACK);
+        stream
+    }
+
+    fn admin(&self, path: &str) -> String {
+        let address = self.line("admin: http://").split('/').next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Waits for the end: exit code and what was logged.
+    fn wait(mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "nothing follows the banner on stdout");
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // A test that failed leaves no broker behind; one that ended well has none left.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn the_banner_says_where_it_listens_and_how_to_try_it() {
+    let served = Served::start(command().args(["--listen", "127.0.0.1:0", "--threads", "2"]));
+    let port = served.address().port();
+    assert_ne!(port, 0);
+    served.line("store: memory, nothing survives a restart");
+    served.line(&format!(
+        "  mosquitto_pub -h 127.0.0.1 -p {port} -t hello/world -m hi"
+    ));
+    served.connect();
+    assert!(served.admin("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(
+        served
+            .admin("/metrics")
+            .contains("\nwhinchat_connections_accepted_total 1\n")
+    );
+    served.signal(Signal::INT);
+    assert_eq!(served.wait().0, Some(0));
+}
+
+#[test]
+fn term_ends_it_with_0_while_clients_are_connected() {
+    let served = Served::start(command().args(["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]));
+    let mut clients: Vec<TcpStream> = (0..20).map(|_| served.connect()).collect();
+    served.signal(Signal::TERM);
+    assert_eq!(served.wait().0, Some(0));
+    for client in &mut clients {
+        assert!(
+            matches!(client.read(&mut [0]), Ok(0) | Err(_)),
+            "the connection was closed"
+        );
+    }
+}
+
+#[test]
+fn hang_up_reloads_and_never_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("whinchat.toml");
+    std::fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
+    let notify = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    let told = || {
+        let mut message = [0; 128];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let served = Served::start(
+        command()
+            .args(["--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .env("NOTIFY_SOCKET", &notify),
+    );
+    assert_eq!(told(), "READY=1\n");
+
+    served.signal(Signal::HUP);
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), "READY=1\n");
+    assert!(
+        served
+            .admin("/metrics")
+            .contains("\nwhinchat_config_reloads_total 1\n")
+    );
+
+    std::fs::write(&file, "[log]\nlevle = \"info\"\n").unwrap();
+    served.signal(Signal::HUP);
+    assert!(told().starts_with("RELOADING=1\n"));
+    assert_eq!(told(), "READY=1\n");
+    assert!(
+        served
+            .admin("/metrics")
+            .contains("\nwhinchat_config_reload_errors_total 1\n")
+    );
+    served.connect();
+
+    served.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1\n");
+    let (code, log) = served.wait();
+    assert_eq!(code, Some(0));
+    assert!(
+        log.contains("unknown key log.levle; perhaps level is meant"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_busy_port_ends_with_1_and_names_the_address() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let (code, error) = refused(command().args(["--listen", &address]));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&address), "{error}");
+}
+
+#[test]
+fn an_address_for_others_is_refused_with_the_line_to_add() {
+    let (code, error) = refused(command().args(["--listen", "0.0.0.0:0"]));
+    assert_eq!(code, Some(2));
+    assert!(error.contains("anonymous = true"), "{error}");
+}
+
+#[test]
+fn a_data_directory_is_refused_until_there_is_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, error) = refused(command().arg("--data-dir").arg(folder.path()));
+    assert_eq!(code, Some(2));
+    assert!(error.contains("no durable store yet"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn wrong_options_end_with_2() {
+    for arguments in [
+        &["--threads", "0"][..],
+        &["--listen", "mqtts://127.0.0.1:8883"],
+        &["--config", "/nowhere/whinchat.toml"],
+        &["--config", "a", "--config", "b"],
+        &["--log-level", "loud"],
+    ] {
+        assert_eq!(
+            refused(command().args(arguments)).0,
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mosquitto_conf_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mosquitto.conf");
+    std::fs::write(&file, "listener 1883\nallow_anonymous true\n").unwrap();
+    let (code, error) = refused(command().arg("--config").arg(&file));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("configuration file of Mosquitto")
+            && error.contains("line 2: allow_anonymous"),
+        "{error}"
+    );
+}
+
+#[test]
+fn variables_of_a_kubernetes_service_do_no_harm() {
+    let served = Served::start(
+        command()
+            .args(["--listen", "127.0.0.1:0"])
+            .env("WHINCHAT_PORT", "tcp://10.0.0.11:1883")
+            .env("WHINCHAT_SERVICE_HOST", "10.0.0.11")
+            .env("WHINCHAT_SERVICE_PORT", "1883"),
+    );
+    served.connect();
+    served.signal(Signal::TERM);
+    assert_eq!(served.wait().0, Some(0));
+}
+
+#[test]
+fn a_line_break_in_a_client_id_forges_no_log_line() {
+    let served = Served::start(command().args(["--listen", "127.0.0.1:0", "--log-level", "trace"]));
+    let mut stream = TcpStream::connect(served.address()).unwrap();
+    stream
+        .write_all(b"\x10\x17\x00\x04MQTT\x04\x02\x00\x3c\x00\x0bid\nERROR me!")
+        .unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    served.signal(Signal::TERM);
+    let (_, log) = served.wait();
+    assert!(
+        !log.lines().any(|line| line.starts_with("ERROR me!")),
+        "{log}"
+    );
+}
+
+#[test]
+fn log_lines_in_json_are_json() {
+    let served = Served::start(command().args(["--listen", "127.0.0.1:0", "--log-format", "json"]));
+    served.signal(Signal::TERM);
+    let (_, log) = served.wait();
+    assert!(!log.is_empty());
+    for line in log.lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            line["message"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+    }
+}
