@@ -20,6 +20,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         cargo([
             "build",
             "--quiet",
+            "--release",
             "--manifest-path",
             "xtask/no_std/Cargo.toml",
             "--target-dir",

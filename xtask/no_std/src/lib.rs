@@ -1,4 +1,4 @@
-//! A static library without `std` over codec, topic and session: what firmware would link.
+//! A static library without `std` over codec, topic and session: what firmware would link. [`sensor`] is its loop.
 //!
 //! It brings the two things that `std` otherwise brings, a panic handler and an allocator. If one crate below pulled
 //! in `std`, both would exist twice and this would not build. An allocator cannot be written without `unsafe`, which
@@ -13,9 +13,21 @@ use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use whinchat_codec as _;
-use whinchat_session as _;
-use whinchat_topic as _;
+use whinchat_session::SessionState;
+
+mod sensor;
+
+use sensor::{Board, Reading};
+
+/// What the board calls: serves connections until `dial` finds none any more.
+#[unsafe(no_mangle)]
+pub extern "C" fn run_sensor(board: &Board, dial: extern "C" fn() -> bool) {
+    let mut session: SessionState<Reading> = SessionState::new();
+    while dial() {
+        // Whatever ended the connection, the next one resumes the session.
+        let _ = sensor::serve(board, &mut session);
+    }
+}
 
 const ARENA_BYTES: usize = 64 * 1024;
 

@@ -1,5 +1,7 @@
 //! What came of each case: a line as it happens, and the count at the end.
 
+use std::collections::BTreeSet;
+
 use crate::Outcome;
 
 use super::skips::Skip;
@@ -12,6 +14,9 @@ pub(super) struct Report {
     passed: usize,
     failures: Vec<String>,
     not_run: usize,
+    /// Broker and case of everything that ran or was skipped, and broker and suite of what was begun.
+    seen: BTreeSet<(&'static str, String)>,
+    begun: BTreeSet<(&'static str, &'static str)>,
 }
 
 impl Report {
@@ -23,6 +28,8 @@ impl Report {
             passed: 0,
             failures: Vec::new(),
             not_run: 0,
+            seen: BTreeSet::new(),
+            begun: BTreeSet::new(),
         }
     }
 
@@ -34,6 +41,7 @@ impl Report {
     /// The suite that the next cases belong to.
     pub(super) fn suite(&mut self, suite: &'static str) {
         self.suite = suite;
+        self.begun.insert((self.broker, suite));
         println!("-- {suite} against {}", self.broker);
     }
 
@@ -71,7 +79,7 @@ impl Report {
 
     /// Notes what came of a case that ran.
     pub(super) fn result(&mut self, name: &str, result: Result<(), String>) {
-        let case = format!("{}/{name}", self.suite);
+        let case = self.see(name);
         match result {
             Ok(()) => {
                 self.passed += 1;
@@ -87,8 +95,37 @@ impl Report {
     /// Notes a case that did not run: with the reason of the skip list, or with the one given.
     pub(super) fn not_run(&mut self, name: &str, reason: &str) {
         self.not_run += 1;
+        let case = self.see(name);
         let reason = self.skip_reason(name).unwrap_or_else(|| reason.to_owned());
-        println!("not run {}/{name}: {reason}", self.suite);
+        println!("not run {case}: {reason}");
+    }
+
+    /// The whole name of a case, which is known to exist from now on.
+    fn see(&mut self, name: &str) -> String {
+        let case = format!("{}/{name}", self.suite);
+        self.seen.insert((self.broker, case.clone()));
+        case
+    }
+
+    /// Entries of the skip list whose suite was run and has no such case.
+    fn stale_skips(&self) -> Vec<String> {
+        let is_stale = |skip: &&Skip| {
+            let suite = skip.case.split('/').next().unwrap_or_default();
+            let begun = self
+                .begun
+                .iter()
+                .any(|(broker, name)| *broker == skip.broker && *name == suite);
+            begun
+                && !self
+                    .seen
+                    .iter()
+                    .any(|(broker, case)| *broker == skip.broker && *case == skip.case)
+        };
+        self.skips
+            .iter()
+            .filter(is_stale)
+            .map(|skip| skip.case.clone())
+            .collect()
     }
 
     /// Prints the count; a failed case is an error, and so is a run without any.
@@ -101,6 +138,10 @@ impl Report {
         );
         if !self.failures.is_empty() {
             return Err(format!("failed: {}", self.failures.join(", ")).into());
+        }
+        let stale = self.stale_skips();
+        if !stale.is_empty() {
+            return Err(format!("interop/skips.toml names no case: {}", stale.join(", ")).into());
         }
         if self.passed == 0 {
             Err("no case ran".into())
@@ -143,8 +184,25 @@ mod tests {
     }
 
     #[test]
+    fn a_skip_of_a_case_that_does_not_exist_is_an_error() {
+        let mut stale = report();
+        stale.case("even", || Ok(()));
+        assert_eq!(
+            stale.finish().unwrap_err().to_string(),
+            "interop/skips.toml names no case: paho/odd"
+        );
+        let mut other_suite = report();
+        other_suite.begun.clear();
+        other_suite.suite("mqttjs");
+        other_suite.case("even", || Ok(()));
+        assert!(other_suite.finish().is_ok());
+    }
+
+    #[test]
     fn a_failure_or_a_run_of_nothing_is_an_error() {
-        assert_eq!(report().finish().unwrap_err().to_string(), "no case ran");
+        let mut idle = report();
+        idle.case("odd", || Ok(()));
+        assert_eq!(idle.finish().unwrap_err().to_string(), "no case ran");
         let mut report = report();
         report.case("fine", || Ok(()));
         report.case("bad", || Err("why".to_owned()));

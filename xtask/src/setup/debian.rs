@@ -136,7 +136,12 @@ fn keep_service_down(privilege: Privilege) -> Outcome {
 /// Gives the service back to the machine's owner, disabled: it starts when they say so.
 fn release_service(privilege: Privilege) -> Outcome {
     if !has_systemd() {
-        return Ok(());
+        // An init script may have been run despite the run level. A service that does not run is stopped as well.
+        return if find_program("service", &[]).is_some() {
+            run(&mut privilege.command("service", &["mosquitto", "stop"]))
+        } else {
+            Ok(())
+        };
     }
     run(&mut privilege.command("systemctl", &["unmask", "--runtime", SERVICE]))?;
     run(&mut privilege.command("systemctl", &["disable", SERVICE]))

@@ -6,6 +6,7 @@ mod connack;
 mod connect;
 mod disconnect;
 mod downgrade;
+mod list;
 mod ping;
 mod puback;
 mod pubcomp;

@@ -1,11 +1,11 @@
 //! SUBACK (MQTT 5.0 section 3.9; return codes of 3.x: MQTT 3.1.1 section 3.9.3).
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::ack::{REASON, unknown_reason};
+use super::list::list;
 use super::{not_in_version, properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
 use crate::reader::Reader;
@@ -38,85 +38,35 @@ pub struct SubAck {
     pub reasons: Vec<SubAckReason>,
 }
 
-/// The reason codes of a SUBACK in order: an iterator over bytes that were checked.
-///
-/// A copy starts where the original stands.
-#[derive(Clone, Copy)]
-pub struct SubAckReasons<'a>(Source<'a>);
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Wire(&'a [u8], ProtocolVersion),
-    Owned(&'a [SubAckReason]),
+list! {
+    /// The reason codes of a SUBACK in order: an iterator over bytes that were checked.
+    SubAckReasons, SubAckReason, SubAckReason, read_reason, |reason: &SubAckReason| *reason
 }
 
-impl SubAckReasons<'_> {
-    /// How many are left.
-    #[inline]
-    pub const fn len(&self) -> usize {
-        match self.0 {
-            Source::Wire(bytes, _) => bytes.len(),
-            Source::Owned(reasons) => reasons.len(),
+impl<'a> SubAckReasons<'a> {
+    /// Checks the payload.
+    fn decode(mut body: Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        if body.is_empty() {
+            return Err(DecodeError::new(REASON, DecodeErrorKind::NoReasons));
         }
-    }
-
-    /// Whether none is left.
-    #[inline]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The same reasons, to walk over more than once.
-    #[inline]
-    pub const fn iter(&self) -> Self {
-        *self
-    }
-}
-
-impl Iterator for SubAckReasons<'_> {
-    type Item = SubAckReason;
-
-    #[inline]
-    fn next(&mut self) -> Option<SubAckReason> {
-        match &mut self.0 {
-            Source::Wire(bytes, version) => {
-                let (first, rest) = bytes.split_first()?;
-                *bytes = rest;
-                SubAckReason::from_wire(*first, *version)
-            }
-            Source::Owned(reasons) => {
-                let (first, rest) = reasons.split_first()?;
-                *reasons = rest;
-                Some(*first)
-            }
+        let payload = body;
+        let mut len = 0;
+        while !body.is_empty() {
+            read_reason(&mut body, version)?;
+            len += 1;
         }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len(), Some(self.len()))
+        Ok(Self::from_wire(payload, version, len))
     }
 }
 
-impl ExactSizeIterator for SubAckReasons<'_> {}
-
-impl<'a> From<&'a [SubAckReason]> for SubAckReasons<'a> {
-    fn from(reasons: &'a [SubAckReason]) -> Self {
-        Self(Source::Owned(reasons))
-    }
-}
-
-impl PartialEq for SubAckReasons<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for SubAckReasons<'_> {}
-
-impl fmt::Debug for SubAckReasons<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+#[inline]
+fn read_reason(
+    body: &mut Reader<'_>,
+    version: ProtocolVersion,
+) -> Result<SubAckReason, DecodeError> {
+    let code = body.byte(REASON)?;
+    // [MQTT-3.9.3-2]
+    SubAckReason::from_wire(code, version).ok_or_else(|| unknown_reason(code))
 }
 
 impl<'a> SubAckRef<'a> {
@@ -131,18 +81,10 @@ impl<'a> SubAckRef<'a> {
         } else {
             SubAckPropertiesRef::default()
         };
-        let codes = body.rest();
-        if codes.is_empty() {
-            return Err(DecodeError::new(REASON, DecodeErrorKind::NoReasons));
-        }
-        for code in codes {
-            // [MQTT-3.9.3-2]
-            SubAckReason::from_wire(*code, version).ok_or_else(|| unknown_reason(*code))?;
-        }
         Ok(Self {
             packet_id,
             properties,
-            reasons: SubAckReasons(Source::Wire(codes, version)),
+            reasons: SubAckReasons::decode(body, version)?,
         })
     }
 

@@ -1,10 +1,10 @@
 //! SUBSCRIBE (MQTT 5.0 section 3.8). The syntax of topic filters belongs to `whinchat-topic`.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::list::list;
 use super::{not_in_version, properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
 use crate::limits::is_reached;
@@ -159,19 +159,9 @@ impl SubscriptionOptions {
     }
 }
 
-/// The subscriptions of a SUBSCRIBE in order: an iterator over bytes that were checked.
-///
-/// A copy starts where the original stands.
-#[derive(Clone, Copy)]
-pub struct Subscriptions<'a> {
-    source: Source<'a>,
-    len: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Wire(Reader<'a>, ProtocolVersion),
-    Owned(&'a [Subscription]),
+list! {
+    /// The subscriptions of a SUBSCRIBE in order: an iterator over bytes that were checked.
+    Subscriptions, SubscriptionRef<'a>, Subscription, read_subscription, Subscription::borrowed
 }
 
 impl<'a> Subscriptions<'a> {
@@ -185,7 +175,7 @@ impl<'a> Subscriptions<'a> {
             // v5 [MQTT-3.8.3-2], v311 [MQTT-3.8.3-3]
             return Err(DecodeError::new(FILTER, DecodeErrorKind::NoFilters));
         }
-        let source = Source::Wire(body, version);
+        let payload = body;
         let mut len = 0;
         while !body.is_empty() {
             if is_reached(len, limits.filters) {
@@ -196,25 +186,7 @@ impl<'a> Subscriptions<'a> {
             read_options(&mut body, version)?;
             len += 1;
         }
-        Ok(Self { source, len })
-    }
-
-    /// How many are left.
-    #[inline]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether none is left.
-    #[inline]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The same subscriptions, to walk over more than once.
-    #[inline]
-    pub const fn iter(&self) -> Self {
-        *self
+        Ok(Self::from_wire(payload, version, len))
     }
 }
 
@@ -238,54 +210,15 @@ fn read_options(
     SubscriptionOptions::from_wire(byte, version).map_err(|kind| DecodeError::new(OPTIONS, kind))
 }
 
-impl<'a> Iterator for Subscriptions<'a> {
-    type Item = SubscriptionRef<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<SubscriptionRef<'a>> {
-        self.len = self.len.checked_sub(1)?;
-        match &mut self.source {
-            Source::Wire(body, version) => {
-                let filter = body.utf8_string(FILTER, &DecodeLimits::default()).ok()?;
-                let options = read_options(body, *version).ok()?;
-                Some(SubscriptionRef { filter, options })
-            }
-            Source::Owned(subscriptions) => {
-                let (first, rest) = subscriptions.split_first()?;
-                *subscriptions = rest;
-                Some(first.borrowed())
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len, Some(self.len))
-    }
-}
-
-impl ExactSizeIterator for Subscriptions<'_> {}
-
-impl<'a> From<&'a [Subscription]> for Subscriptions<'a> {
-    fn from(subscriptions: &'a [Subscription]) -> Self {
-        Self {
-            source: Source::Owned(subscriptions),
-            len: subscriptions.len(),
-        }
-    }
-}
-
-impl PartialEq for Subscriptions<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Subscriptions<'_> {}
-
-impl fmt::Debug for Subscriptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+#[inline]
+fn read_subscription<'a>(
+    body: &mut Reader<'a>,
+    version: ProtocolVersion,
+) -> Result<SubscriptionRef<'a>, DecodeError> {
+    Ok(SubscriptionRef {
+        filter: body.utf8_string(FILTER, &DecodeLimits::default())?,
+        options: read_options(body, version)?,
+    })
 }
 
 impl<'a> SubscribeRef<'a> {

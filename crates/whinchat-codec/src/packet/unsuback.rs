@@ -1,11 +1,11 @@
 //! UNSUBACK (MQTT 5.0 section 3.11).
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::ack::{REASON, unknown_reason};
+use super::list::list;
 use super::{not_in_version, properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
 use crate::reader::Reader;
@@ -38,85 +38,32 @@ pub struct UnsubAck {
     pub reasons: Vec<UnsubAckReason>,
 }
 
-/// The reason codes of an UNSUBACK in order: an iterator over bytes that were checked.
-///
-/// A copy starts where the original stands.
-#[derive(Clone, Copy)]
-pub struct UnsubAckReasons<'a>(Source<'a>);
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Wire(&'a [u8]),
-    Owned(&'a [UnsubAckReason]),
+list! {
+    /// The reason codes of an UNSUBACK in order: an iterator over bytes that were checked.
+    UnsubAckReasons, UnsubAckReason, UnsubAckReason, read_reason, |reason: &UnsubAckReason| *reason
 }
 
-impl UnsubAckReasons<'_> {
-    /// How many are left.
-    #[inline]
-    pub const fn len(&self) -> usize {
-        match self.0 {
-            Source::Wire(bytes) => bytes.len(),
-            Source::Owned(reasons) => reasons.len(),
+impl<'a> UnsubAckReasons<'a> {
+    /// Checks the payload.
+    fn decode(mut body: Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+        if body.is_empty() {
+            return Err(DecodeError::new(REASON, DecodeErrorKind::NoReasons));
         }
-    }
-
-    /// Whether none is left.
-    #[inline]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The same reasons, to walk over more than once.
-    #[inline]
-    pub const fn iter(&self) -> Self {
-        *self
-    }
-}
-
-impl Iterator for UnsubAckReasons<'_> {
-    type Item = UnsubAckReason;
-
-    #[inline]
-    fn next(&mut self) -> Option<UnsubAckReason> {
-        match &mut self.0 {
-            Source::Wire(bytes) => {
-                let (first, rest) = bytes.split_first()?;
-                *bytes = rest;
-                UnsubAckReason::from_code(*first)
-            }
-            Source::Owned(reasons) => {
-                let (first, rest) = reasons.split_first()?;
-                *reasons = rest;
-                Some(*first)
-            }
+        let payload = body;
+        let mut len = 0;
+        while !body.is_empty() {
+            read_reason(&mut body, version)?;
+            len += 1;
         }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len(), Some(self.len()))
+        Ok(Self::from_wire(payload, version, len))
     }
 }
 
-impl ExactSizeIterator for UnsubAckReasons<'_> {}
-
-impl<'a> From<&'a [UnsubAckReason]> for UnsubAckReasons<'a> {
-    fn from(reasons: &'a [UnsubAckReason]) -> Self {
-        Self(Source::Owned(reasons))
-    }
-}
-
-impl PartialEq for UnsubAckReasons<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for UnsubAckReasons<'_> {}
-
-impl fmt::Debug for UnsubAckReasons<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+#[inline]
+fn read_reason(body: &mut Reader<'_>, _: ProtocolVersion) -> Result<UnsubAckReason, DecodeError> {
+    let code = body.byte(REASON)?;
+    // v5 [MQTT-3.11.3-2]
+    UnsubAckReason::from_code(code).ok_or_else(|| unknown_reason(code))
 }
 
 impl<'a> UnsubAckRef<'a> {
@@ -135,18 +82,10 @@ impl<'a> UnsubAckRef<'a> {
             });
         }
         let properties = UnsubAckPropertiesRef::read(&mut body, limits)?;
-        let codes = body.rest();
-        if codes.is_empty() {
-            return Err(DecodeError::new(REASON, DecodeErrorKind::NoReasons));
-        }
-        for code in codes {
-            // v5 [MQTT-3.11.3-2]
-            UnsubAckReason::from_code(*code).ok_or_else(|| unknown_reason(*code))?;
-        }
         Ok(Self {
             packet_id,
             properties,
-            reasons: UnsubAckReasons(Source::Wire(codes)),
+            reasons: UnsubAckReasons::decode(body, version)?,
         })
     }
 

@@ -1,10 +1,10 @@
 //! UNSUBSCRIBE (MQTT 5.0 section 3.10). The syntax of topic filters belongs to `whinchat-topic`.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::list::list;
 use super::subscribe::{FILTER, too_many_filters};
 use super::{properties_len, put_properties};
 use crate::error::{DecodeErrorKind, EncodeErrorKind};
@@ -41,29 +41,23 @@ pub struct Unsubscribe {
     pub filters: Vec<Utf8String>,
 }
 
-/// The topic filters of an UNSUBSCRIBE in order: an iterator over bytes that were checked.
-///
-/// A copy starts where the original stands.
-#[derive(Clone, Copy)]
-pub struct Filters<'a> {
-    source: Source<'a>,
-    len: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Wire(Reader<'a>),
-    Owned(&'a [Utf8String]),
+list! {
+    /// The topic filters of an UNSUBSCRIBE in order: an iterator over bytes that were checked.
+    Filters, &'a str, Utf8String, read_filter, Utf8String::as_str
 }
 
 impl<'a> Filters<'a> {
     /// Checks the payload of an UNSUBSCRIBE.
-    fn decode(mut body: Reader<'a>, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+    fn decode(
+        mut body: Reader<'a>,
+        version: ProtocolVersion,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
         if body.is_empty() {
             // [MQTT-3.10.3-2]
             return Err(DecodeError::new(FILTER, DecodeErrorKind::NoFilters));
         }
-        let source = Source::Wire(body);
+        let payload = body;
         let mut len = 0;
         while !body.is_empty() {
             if is_reached(len, limits.filters) {
@@ -73,72 +67,13 @@ impl<'a> Filters<'a> {
             body.skip_utf8_string(FILTER, limits)?;
             len += 1;
         }
-        Ok(Self { source, len })
-    }
-
-    /// How many are left.
-    #[inline]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether none is left.
-    #[inline]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The same filters, to walk over more than once.
-    #[inline]
-    pub const fn iter(&self) -> Self {
-        *self
+        Ok(Self::from_wire(payload, version, len))
     }
 }
 
-impl<'a> Iterator for Filters<'a> {
-    type Item = &'a str;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a str> {
-        self.len = self.len.checked_sub(1)?;
-        match &mut self.source {
-            Source::Wire(body) => body.utf8_string(FILTER, &DecodeLimits::default()).ok(),
-            Source::Owned(filters) => {
-                let (first, rest) = filters.split_first()?;
-                *filters = rest;
-                Some(first.as_str())
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len, Some(self.len))
-    }
-}
-
-impl ExactSizeIterator for Filters<'_> {}
-
-impl<'a> From<&'a [Utf8String]> for Filters<'a> {
-    fn from(filters: &'a [Utf8String]) -> Self {
-        Self {
-            source: Source::Owned(filters),
-            len: filters.len(),
-        }
-    }
-}
-
-impl PartialEq for Filters<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Filters<'_> {}
-
-impl fmt::Debug for Filters<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+#[inline]
+fn read_filter<'a>(body: &mut Reader<'a>, _: ProtocolVersion) -> Result<&'a str, DecodeError> {
+    body.utf8_string(FILTER, &DecodeLimits::default())
 }
 
 impl<'a> UnsubscribeRef<'a> {
@@ -156,7 +91,7 @@ impl<'a> UnsubscribeRef<'a> {
         Ok(Self {
             packet_id,
             properties,
-            filters: Filters::decode(body, limits)?,
+            filters: Filters::decode(body, version, limits)?,
         })
     }
 

@@ -36,7 +36,7 @@ fn publish() -> Publish {
         properties: PublishProperties::new()
             .with_payload_format_indicator(true)
             .with_user_property("k", "v")
-            .unwrap(),
+            .expect("short strings"),
         payload: Bytes::from_static(b"hi"),
     }
 }
