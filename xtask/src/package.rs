@@ -6,7 +6,8 @@ use crate::{Outcome, no_arguments, workspace};
 pub(crate) const USAGE: &str = "
 Usage: cargo xtask package
 
-Packages every published crate into target/package. Works in a dirty tree, so that it can be run before a commit.
+Packages every published crate into target/package and builds it from there, against the other packages instead of
+the folders beside it. Works in a dirty tree, so that it can be run before a commit.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -15,7 +16,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let names: Vec<&str> = workspace::published(&metadata)
         .map(|package| package.name.as_str())
         .collect();
-    let mut command = cargo(["package", "--quiet", "--allow-dirty", "--no-verify"]);
+    let mut command = cargo(["package", "--quiet", "--allow-dirty"]);
     for name in &names {
         command.args(["--package", name]);
     }
