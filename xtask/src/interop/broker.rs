@@ -51,11 +51,12 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn start(kind: Kind) -> Result<Self, Box<dyn Error>> {
+    /// Starts one; `program` stands in for the one that is built otherwise.
+    pub(super) fn start(kind: Kind, program_given: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let folder = run_folder()?;
         let log = folder.join(format!("{}.log", kind.name()));
         let (child, port) = match kind {
-            Kind::Whinchat => start_whinchat(&build_program()?, &log)?,
+            Kind::Whinchat => start_whinchat(&program(program_given)?, &log)?,
             Kind::Mosquitto => start_mosquitto(&folder, &log)?,
         };
         println!(
@@ -120,8 +121,13 @@ impl Drop for Broker {
     }
 }
 
-/// Builds the program and says where it is.
-pub(super) fn build_program() -> Result<PathBuf, Box<dyn Error>> {
+/// Where our program is: where the caller says, or where it is built to.
+pub(super) fn program(given: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
+    if let Some(path) = given {
+        return Ok(path
+            .canonicalize()
+            .map_err(|error| format!("{}: {error}", path.display()))?);
+    }
     run_command(&mut cargo([
         "build",
         "--quiet",

@@ -11,6 +11,8 @@ mod skips;
 mod tool_cases;
 mod tools;
 
+use std::path::PathBuf;
+
 use crate::{Outcome, workspace};
 
 use broker::{Broker, Kind};
@@ -18,11 +20,12 @@ use report::Report;
 use tools::Tools;
 
 pub(crate) const USAGE: &str = "
-Usage: cargo xtask interop [--broker whinchat|mosquitto] [--suite NAME]
+Usage: cargo xtask interop [--broker whinchat|mosquitto] [--suite NAME] [--program PATH]
 
 Suites: mosquitto-tools, paho, mqttjs run against the broker; whinchat-tools runs against Debian's mosquitto.
   --broker mosquitto   runs the first three against Debian's mosquitto instead of ours: they judge themselves
   --suite NAME         runs one suite only
+  --program PATH       takes this whinchat instead of building one
 
 Each case prints `ok`, `FAIL` or `not run`; the last line counts them. Logs of the brokers: target/interop.
 ";
@@ -39,7 +42,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .filter(|suite| options.runs(suite))
         .collect();
     if !chosen.is_empty() {
-        let broker = Broker::start(options.broker)?;
+        let broker = Broker::start(options.broker, options.program.as_deref())?;
         report.against(options.broker.name());
         for suite in chosen {
             report.suite(suite);
@@ -57,14 +60,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     if options.runs(OWN_TOOLS_SUITE)
         && (options.broker == Kind::Whinchat || options.suite.is_some())
     {
-        let broker = Broker::start(Kind::Mosquitto)?;
+        let broker = Broker::start(Kind::Mosquitto, None)?;
+        let program = broker::program(options.program.as_deref())?;
         report.against(Kind::Mosquitto.name());
         report.suite(OWN_TOOLS_SUITE);
-        tool_cases::run(
-            &mut report,
-            &Tools::whinchat(&broker::build_program()?),
-            broker.port(),
-        );
+        tool_cases::run(&mut report, &Tools::whinchat(&program), broker.port());
     }
     report.finish()
 }
@@ -72,6 +72,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 struct Options {
     broker: Kind,
     suite: Option<String>,
+    program: Option<PathBuf>,
 }
 
 impl Options {
@@ -79,12 +80,14 @@ impl Options {
         let mut options = Self {
             broker: Kind::Whinchat,
             suite: None,
+            program: None,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
             match arg.as_str() {
                 "--broker" => options.broker = Kind::named(value()?)?,
+                "--program" => options.program = Some(PathBuf::from(value()?)),
                 "--suite" => options.suite = Some(known_suite(value()?)?),
                 other => return Err(format!("unexpected argument `{other}`; see --help")),
             }
