@@ -1,0 +1,79 @@
+//! `whinchat bench`: loads a broker and measures what that costs it.
+//!
+//! The load generator stands on the codec and on sockets, not on the client library, so that it needs less than any
+//! broker: few threads, frames encoded once, batches in and out, no allocation per message. Every message carries
+//! publisher, sequence number and time, so that losses, duplicates and reordering are counted one by one.
+//!
+//! Read first: [`load`] (what a run is), [`coordinator`] (how it goes), [`connection`] (what one connection does).
+//!
+//! ```text
+//! coordinator --starts--> thread: runtime --has many--> connection: wire + publisher or subscriber
+//!      reads gauges <--------------------- delivered ------------------------'
+//! ```
+
+mod args;
+mod clock;
+mod compare;
+mod connection;
+mod coordinator;
+mod failure;
+mod gauge;
+mod ledger;
+mod load;
+mod pacer;
+mod peer;
+mod process;
+mod processors;
+mod progress;
+mod publisher;
+mod quantity;
+mod report;
+mod stamp;
+mod subscriber;
+mod table;
+mod thread;
+mod wire;
+
+pub(crate) use args::Args;
+
+use crate::exit::{Exit, print};
+use progress::Progress;
+use report::Report;
+
+pub(crate) fn run(args: Args) -> Exit {
+    match args.into_task() {
+        Ok(args::Task::Measure { name, load, output }) => {
+            let progress = Progress::new(output.is_quiet);
+            progress.name(name.to_owned());
+            let outcome = coordinator::run(load.clone(), &progress);
+            progress.clear();
+            match outcome {
+                Ok(outcome) => {
+                    let report = Report::new(name, &load, &outcome);
+                    let text = if output.is_json {
+                        report.to_json()
+                    } else {
+                        report.to_text()
+                    };
+                    let verdict = if report.is_clean() {
+                        Exit::Ok
+                    } else {
+                        Exit::Runtime
+                    };
+                    worst(print(&text), verdict)
+                }
+                Err(failure) => Exit::Runtime.with_error(failure),
+            }
+        }
+        Ok(args::Task::Compare(comparison)) => compare::run(comparison),
+        Err(message) => Exit::Usage.with_error(message),
+    }
+}
+
+fn worst(printed: Exit, verdict: Exit) -> Exit {
+    if printed == Exit::Ok {
+        verdict
+    } else {
+        printed
+    }
+}
