@@ -13,7 +13,7 @@ use crate::exit::Exit;
 pub(crate) enum Command {
     /// Runs the broker.
     Serve(serve::Args),
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     /// Checks a configuration, or prints the default one.
     Config(config::Args),
 }
@@ -22,7 +22,7 @@ impl Command {
     pub(crate) fn run(self) -> Exit {
         match self {
             Self::Serve(args) => serve::run(args),
-            Self::Bench(args) => bench::run(args),
+            Self::Bench(args) => bench::run(*args),
             Self::Config(args) => config::run(args),
         }
     }

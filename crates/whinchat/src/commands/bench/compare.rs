@@ -13,6 +13,7 @@ use super::processors::Processors;
 use super::progress::Progress;
 use super::report::Report;
 use super::table::{Table, grouped, short};
+use super::worst;
 use crate::exit::{Exit, print};
 
 /// What to compare.
@@ -74,10 +75,8 @@ pub(super) fn run(comparison: Comparison) -> Exit {
         .iter()
         .flat_map(|cell| &cell.runs)
         .all(|run| run.report.is_clean());
-    match print(&text) {
-        Exit::Ok if !is_clean => Exit::Runtime,
-        printed => printed,
-    }
+    let verdict = if is_clean { Exit::Ok } else { Exit::Runtime };
+    worst(print(&text), verdict)
 }
 
 impl Comparison {

@@ -134,9 +134,11 @@ async fn open(
         properties: properties.borrowed(),
     };
     connect.encode(load.version, wire.out())?;
-    let greeting = answer(&mut wire, thread, |packet| match packet {
-        PacketRef::ConnAck(connack) => Some(greeting(&connack, load)),
-        other => refuse(&other),
+    let greeting = answer(&mut wire, thread, |packet| {
+        let PacketRef::ConnAck(connack) = packet else {
+            return Err(out_of_place(&packet));
+        };
+        greeting(&connack, load)
     })
     .await?;
     Ok((wire, greeting))
@@ -167,28 +169,29 @@ async fn subscribe(wire: &mut Wire, filter: &str, thread: &Thread) -> Result<(),
         subscriptions: subscriptions.as_slice().into(),
     };
     subscribe.encode(wire.version(), wire.out())?;
-    answer(wire, thread, |packet| match packet {
-        PacketRef::SubAck(mut suback) => {
-            let reason = suback
-                .reasons
-                .next()
-                .unwrap_or(SubAckReason::UnspecifiedError);
-            Some(if reason.is_error() {
-                Err(Failure::SubscriptionRefused {
-                    filter: filter.to_owned(),
-                    reason,
-                })
-            } else if reason as u8 != asked as u8 {
-                Err(Failure::LowerQos {
-                    filter: filter.to_owned(),
-                    asked: asked as u8,
-                    granted: reason,
-                })
-            } else {
-                Ok(())
+    answer(wire, thread, |packet| {
+        let PacketRef::SubAck(mut suback) = packet else {
+            return Err(out_of_place(&packet));
+        };
+        let reason = suback
+            .reasons
+            .next()
+            .unwrap_or(SubAckReason::UnspecifiedError);
+        let filter = || filter.to_owned();
+        if reason.is_error() {
+            Err(Failure::SubscriptionRefused {
+                filter: filter(),
+                reason,
             })
+        } else if reason as u8 != asked as u8 {
+            Err(Failure::LowerQos {
+                filter: filter(),
+                asked: asked as u8,
+                granted: reason,
+            })
+        } else {
+            Ok(())
         }
-        other => refuse(&other),
     })
     .await
 }
@@ -197,7 +200,7 @@ async fn subscribe(wire: &mut Wire, filter: &str, thread: &Thread) -> Result<(),
 async fn answer<T>(
     wire: &mut Wire,
     thread: &Thread,
-    expect: impl Fn(PacketRef<'_>) -> Option<Result<T, Failure>>,
+    expect: impl Fn(PacketRef<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut answer = None;
     poll_fn(|cx| {
@@ -207,16 +210,14 @@ async fn answer<T>(
                 sent?;
             }
             if let Some(answer) = answer.take() {
-                return Poll::Ready(answer);
+                return Poll::Ready(Ok(answer));
             }
             let mut scratch = thread.scratch.borrow_mut();
             ready!(wire.poll_packets(cx, &mut scratch, |packet, _| {
-                match (&answer, expect(packet)) {
-                    (None, Some(first)) => answer = Some(first),
-                    (Some(_), _) | (_, None) => {
-                        return Err(Failure::Unexpected(packet.packet_type()));
-                    }
+                if answer.is_some() {
+                    return Err(out_of_place(&packet));
                 }
+                answer = Some(expect(packet)?);
                 Ok(())
             }))?;
         }
@@ -224,11 +225,11 @@ async fn answer<T>(
     .await
 }
 
-fn refuse<T>(packet: &PacketRef<'_>) -> Option<Result<T, Failure>> {
-    Some(Err(match packet {
-        PacketRef::Disconnect(disconnect) => Failure::Disconnected(disconnect.reason),
-        packet => Failure::Unexpected(packet.packet_type()),
-    }))
+fn out_of_place(packet: &PacketRef<'_>) -> Failure {
+    if let PacketRef::Disconnect(disconnect) = packet {
+        return Failure::Disconnected(disconnect.reason);
+    }
+    Failure::Unexpected(packet.packet_type())
 }
 
 async fn disconnect(wire: &mut Wire, end_session: bool) -> Result<(), Failure> {
@@ -338,8 +339,7 @@ impl Role {
                 publisher.on_pubcomp(pubcomp.packet_id)
             }
             (_, PacketRef::PingResp) => Ok(()),
-            (_, PacketRef::Disconnect(disconnect)) => Err(Failure::Disconnected(disconnect.reason)),
-            (_, packet) => Err(Failure::Unexpected(packet.packet_type())),
+            (_, packet) => Err(out_of_place(&packet)),
         }
     }
 }

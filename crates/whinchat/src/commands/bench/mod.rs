@@ -70,6 +70,7 @@ pub(crate) fn run(args: Args) -> Exit {
     }
 }
 
+/// What did not get out is worse than what it said.
 fn worst(printed: Exit, verdict: Exit) -> Exit {
     if printed == Exit::Ok {
         verdict
