@@ -43,7 +43,7 @@ pub(crate) fn install(
             .flatten_event(true)
             .with_writer(Output::json())
             .boxed(),
-        _ => lines.with_writer(Output::text()).boxed(),
+        LogFormat::Text | _ => lines.with_writer(Output::text()).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)

@@ -250,16 +250,18 @@ impl Loader {
                 continue;
             }
             if Config::is_section(name) {
-                match value.get_ref() {
-                    DeValue::Table(table) => self.table(source, name, table, config),
-                    _ => self.report(
+                let DeValue::Table(table) = value.get_ref() else {
+                    let expected = "a heading: [name]";
+                    self.report(
                         place(),
                         What::BadShape {
                             key: name.to_owned(),
-                            expected: "a heading: [name]",
+                            expected,
                         },
-                    ),
-                }
+                    );
+                    continue;
+                };
+                self.table(source, name, table, config);
                 continue;
             }
             if matches!(value.get_ref(), DeValue::Table(_)) {
