@@ -45,10 +45,12 @@ impl Default for FileLogOptions {
     }
 }
 
-/// A log that syncs each commit to a file, and cannot be read back: see the module's text in the
-/// source for why.
+/// A log that syncs each commit to a file: one write and one `fdatasync` for all that was appended
+/// meanwhile.
 ///
-/// Dropping it commits what was appended.
+/// It has **no recovery**: the file is a ring that begins again at its front when it is full, and
+/// creating a log forgets what the file held. It shows what an ack costs that waits for a disk, and
+/// protects nothing. Dropping it commits what was appended.
 pub struct FileLog {
     shared: Arc<Shared>,
     committer: Mutex<Option<thread::JoinHandle<()>>>,

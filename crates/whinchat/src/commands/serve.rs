@@ -151,6 +151,11 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
     {
         return Exit::Runtime;
     }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = broker.local_endpoints().len(),
+        "started"
+    );
     service_manager::ready();
     loop {
         match signals.next().await {
