@@ -6,12 +6,11 @@ use alloc::string::ToString;
 
 use whinchat_codec::{
     ConnAckProperties, ConnAckReason, DecodeError, DecodeErrorKind, Disconnect,
-    DisconnectProperties, DisconnectReason, PacketType, ProtocolVersion,
+    DisconnectProperties, DisconnectReason, DisconnectRef, PacketType, ProtocolVersion,
 };
 
-use super::incoming::is_client_reason;
 use super::properties::encode_within;
-use super::{Connection, Phase, Role};
+use super::{Connection, Event, Phase, Role};
 use crate::{Output, Refused, Violation};
 
 impl Connection {
@@ -80,6 +79,41 @@ impl Connection {
             self.packet_size_max_out,
             out.buffer(),
         );
+    }
+
+    pub(super) fn on_disconnect<'p, M>(
+        &mut self,
+        disconnect: DisconnectRef<'p>,
+    ) -> Result<Event<'p, M>, Violation> {
+        let expiry = disconnect.properties.session_expiry_interval();
+        match self.role {
+            Role::Server => {
+                if !is_client_reason(disconnect.reason) {
+                    // v5 [MQTT-3.14.2-1]
+                    return Err(Violation::DisconnectReasonNotAllowed(disconnect.reason));
+                }
+                if let Some(seconds) = expiry {
+                    // Section 3.14.2.2.2.
+                    if self.session_expiry_interval == 0 && seconds > 0 {
+                        return Err(Violation::SessionExpiryRaised);
+                    }
+                    self.session_expiry_interval = seconds;
+                }
+            }
+            Role::Client => {
+                if !self.version.is_v5() {
+                    return Err(Violation::WrongDirection(PacketType::Disconnect));
+                }
+                if disconnect.reason == DisconnectReason::DisconnectWithWill {
+                    return Err(Violation::DisconnectReasonNotAllowed(disconnect.reason));
+                }
+                if expiry.is_some() {
+                    return Err(Violation::SessionExpiryFromServer); // v5 [MQTT-3.14.2-2]
+                }
+            }
+        }
+        self.close();
+        Ok(Event::Disconnect(disconnect))
     }
 
     /// The peer broke a rule: writes the packet that tells it so, where there is one, and closes.
@@ -155,5 +189,49 @@ impl Connection {
             }
             Phase::ExpectConnect | Phase::ExpectConnAck | Phase::Closed => {}
         }
+    }
+
+    /// Nothing is sent any more.
+    pub(super) fn close(&mut self) {
+        self.phase = Phase::Closed;
+        self.timers.clear_all();
+        self.answers.clear();
+        self.extras = None;
+    }
+}
+
+/// Whether a client may use the reason. // v5 [MQTT-3.14.2-1]
+const fn is_client_reason(reason: DisconnectReason) -> bool {
+    match reason {
+        DisconnectReason::NormalDisconnection
+        | DisconnectReason::DisconnectWithWill
+        | DisconnectReason::UnspecifiedError
+        | DisconnectReason::MalformedPacket
+        | DisconnectReason::ProtocolError
+        | DisconnectReason::ImplementationSpecificError
+        | DisconnectReason::TopicNameInvalid
+        | DisconnectReason::ReceiveMaximumExceeded
+        | DisconnectReason::TopicAliasInvalid
+        | DisconnectReason::PacketTooLarge
+        | DisconnectReason::MessageRateTooHigh
+        | DisconnectReason::QuotaExceeded
+        | DisconnectReason::AdministrativeAction
+        | DisconnectReason::PayloadFormatInvalid => true,
+        DisconnectReason::NotAuthorized
+        | DisconnectReason::ServerBusy
+        | DisconnectReason::ServerShuttingDown
+        | DisconnectReason::BadAuthenticationMethod
+        | DisconnectReason::KeepAliveTimeout
+        | DisconnectReason::SessionTakenOver
+        | DisconnectReason::TopicFilterInvalid
+        | DisconnectReason::RetainNotSupported
+        | DisconnectReason::QoSNotSupported
+        | DisconnectReason::UseAnotherServer
+        | DisconnectReason::ServerMoved
+        | DisconnectReason::SharedSubscriptionsNotSupported
+        | DisconnectReason::ConnectionRateExceeded
+        | DisconnectReason::MaximumConnectTime
+        | DisconnectReason::SubscriptionIdentifiersNotSupported
+        | DisconnectReason::WildcardSubscriptionsNotSupported => false,
     }
 }

@@ -1,21 +1,21 @@
-//! Packets that we receive once connected, one function each, and the answers to them.
+//! PUBLISH and its four acknowledgements as we receive them, and our answers.
 //!
-//! Read first: MQTT 5.0 sections 3.3 to 3.7, 3.14, 4.3 and 4.6; MQTT 3.1.1 sections 4.3 and 4.6.
+//! Owns one function per packet. Leaves to [`answers`](super::answers) when an answer leaves, and
+//! to [`outgoing`](super::outgoing) what an acknowledgement makes room for.
+//! Read first: MQTT 5.0 sections 3.3 to 3.7, 4.3 and 4.6; MQTT 3.1.1 sections 4.3 and 4.6.
 
 use alloc::vec::Vec;
 
 use bytes::BytesMut;
 use whinchat_codec::{
-    DisconnectReason, DisconnectRef, Guarantee, PacketId, PacketType, ProtocolVersion, PubAck,
-    PubAckProperties, PubAckReason, PubAckRef, PubCompReason, PubCompRef, PubRec, PubRecProperties,
-    PubRecReason, PubRecRef, PubRelReason, PubRelRef, PublishRef, SubAck, SubAckProperties,
-    SubAckReason, SubAckRef, SubscribeRef, UnsubAck, UnsubAckProperties, UnsubAckReason,
-    UnsubAckRef, UnsubscribeRef,
+    Guarantee, PacketId, PacketType, PubAck, PubAckProperties, PubAckReason, PubAckRef,
+    PubCompReason, PubCompRef, PubRec, PubRecProperties, PubRecReason, PubRecRef, PubRelReason,
+    PubRelRef, PublishRef,
 };
 
 use super::answers::Reply;
 use super::properties::{Diagnosed, encode_within};
-use super::{Acked, Answer, Connection, Event, IncomingPublish, Phase, Role, Topic};
+use super::{Acked, Answer, Connection, Event, IncomingPublish, Role, Topic};
 use crate::state::{Incoming, Outgoing};
 use crate::{Effect, Instant, Message, Output, Refused, SessionState, Ticket, Violation};
 
@@ -411,263 +411,6 @@ impl Connection {
             answer: Answer::PubComp { pubcomp, pubrec },
         })
     }
-
-    // ---- SUBSCRIBE and UNSUBSCRIBE (server) ----
-
-    pub(super) fn on_subscribe<'p, M: Message, O: Output<M>>(
-        &mut self,
-        subscribe: SubscribeRef<'p>,
-        session: &mut SessionState<M>,
-        out: &mut O,
-    ) -> Event<'p, M> {
-        let id = subscribe.packet_id;
-        if self.is_in_use(id, session) {
-            let reasons = core::iter::repeat_n(
-                SubAckReason::PacketIdentifierInUse,
-                subscribe.subscriptions.len(),
-            );
-            let mut suback = SubAck {
-                packet_id: id,
-                properties: SubAckProperties::new(),
-                reasons: reasons.collect(),
-            };
-            encode_within(
-                &mut suback,
-                self.version,
-                self.packet_size_max_out,
-                out.buffer(),
-            );
-            return Event::None;
-        }
-        self.answers.push_undecided(id, Reply::SubAck);
-        Event::Subscribe(subscribe)
-    }
-
-    pub(super) fn on_unsubscribe<'p, M: Message, O: Output<M>>(
-        &mut self,
-        unsubscribe: UnsubscribeRef<'p>,
-        session: &mut SessionState<M>,
-        out: &mut O,
-    ) -> Event<'p, M> {
-        let id = unsubscribe.packet_id;
-        if self.is_in_use(id, session) {
-            let reasons = core::iter::repeat_n(
-                UnsubAckReason::PacketIdentifierInUse,
-                unsubscribe.filters.len(),
-            );
-            let mut unsuback = UnsubAck {
-                packet_id: id,
-                properties: UnsubAckProperties::new(),
-                reasons: reasons.collect(),
-            };
-            encode_within(
-                &mut unsuback,
-                self.version,
-                self.packet_size_max_out,
-                out.buffer(),
-            );
-            return Event::None;
-        }
-        self.answers.push_undecided(id, Reply::UnsubAck);
-        Event::Unsubscribe(unsubscribe)
-    }
-
-    /// Whether the client uses this id for something else; 3.x has no code to say so.
-    fn is_in_use<M>(&self, id: PacketId, session: &SessionState<M>) -> bool {
-        self.version.is_v5()
-            && (self.answers.contains(id)
-                || session
-                    .receiver
-                    .as_ref()
-                    .is_some_and(|held| held.state(id).is_some()))
-    }
-
-    /// Server: answers the SUBSCRIBE with this id, one reason per subscription and in their
-    /// order, when `ticket` is committed. 3.1.1 clients see 0x80 for every failure, 3.1 clients a
-    /// grant of QoS 0: their SUBACK cannot say more.
-    ///
-    /// # Errors
-    /// [`Refused::UnknownPacketId`] if no such SUBSCRIBE waits; [`Refused::PacketTooLarge`] if
-    /// the client takes no packet as long as the SUBACK, which then cannot be sent at all.
-    pub fn suback<M, O: Output<M>>(
-        &mut self,
-        now: Instant,
-        id: PacketId,
-        reasons: &[SubAckReason],
-        properties: SubAckProperties,
-        ticket: Ticket,
-        out: &mut O,
-    ) -> Result<(), Refused> {
-        let version = self.version;
-        let reason_in_version = |reason: &SubAckReason| match version {
-            // v31 M31-47, M31-48
-            ProtocolVersion::V31 if reason.is_error() => SubAckReason::GrantedQoS0,
-            ProtocolVersion::V31 | ProtocolVersion::V311 => reason.downgrade(),
-            ProtocolVersion::V5 => *reason,
-        };
-        let suback = SubAck {
-            packet_id: id,
-            properties: if version.is_v5() {
-                properties
-            } else {
-                SubAckProperties::new()
-            },
-            reasons: reasons.iter().map(reason_in_version).collect(),
-        };
-        self.answer_subscription(now, id, Reply::SubAck, suback, ticket, out)
-    }
-
-    /// Server: answers the UNSUBSCRIBE with this id, one reason per filter and in their order,
-    /// when `ticket` is committed. 3.x has no reasons.
-    ///
-    /// # Errors
-    /// As [`suback`](Self::suback).
-    pub fn unsuback<M, O: Output<M>>(
-        &mut self,
-        now: Instant,
-        id: PacketId,
-        reasons: &[UnsubAckReason],
-        properties: UnsubAckProperties,
-        ticket: Ticket,
-        out: &mut O,
-    ) -> Result<(), Refused> {
-        let unsuback = if self.version.is_v5() {
-            UnsubAck {
-                packet_id: id,
-                properties,
-                reasons: reasons.to_vec(),
-            }
-        } else {
-            UnsubAck {
-                packet_id: id,
-                properties: UnsubAckProperties::new(),
-                reasons: Vec::new(),
-            }
-        };
-        self.answer_subscription(now, id, Reply::UnsubAck, unsuback, ticket, out)
-    }
-
-    fn answer_subscription<M, O: Output<M>>(
-        &mut self,
-        now: Instant,
-        id: PacketId,
-        reply: Reply,
-        mut packet: impl Diagnosed,
-        ticket: Ticket,
-        out: &mut O,
-    ) -> Result<(), Refused> {
-        let Some((position, _)) = self.answers.undecided(id, |waiting| waiting == reply) else {
-            return Err(Refused::UnknownPacketId(id));
-        };
-        if !self.request_problem_information {
-            packet.remove_reason_string(); // v5 [MQTT-3.1.2-29]
-            packet.remove_user_properties();
-        }
-        let mut encoded = BytesMut::new();
-        let max = self.packet_size_max_out;
-        if !encode_within(&mut packet, self.version, max, &mut encoded) {
-            let size = packet.encoded_len(self.version)?;
-            return Err(Refused::PacketTooLarge { size, max });
-        }
-        self.answers.decide(position, reply, ticket, encoded.into());
-        self.release_answers(now, out);
-        Ok(())
-    }
-
-    // ---- SUBACK and UNSUBACK (client) ----
-
-    pub(super) fn on_suback<'p, M>(
-        &self,
-        suback: SubAckRef<'p>,
-        session: &mut SessionState<M>,
-    ) -> Event<'p, M> {
-        if finish_request(suback.packet_id, Outgoing::AwaitSubAck, session) {
-            Event::SubAck(suback)
-        } else {
-            Event::Stray {
-                packet: PacketType::SubAck,
-                id: suback.packet_id,
-            }
-        }
-    }
-
-    pub(super) fn on_unsuback<'p, M>(
-        &self,
-        unsuback: UnsubAckRef<'p>,
-        session: &mut SessionState<M>,
-    ) -> Event<'p, M> {
-        if finish_request(unsuback.packet_id, Outgoing::AwaitUnsubAck, session) {
-            Event::UnsubAck(unsuback)
-        } else {
-            Event::Stray {
-                packet: PacketType::UnsubAck,
-                id: unsuback.packet_id,
-            }
-        }
-    }
-
-    // ---- DISCONNECT ----
-
-    pub(super) fn on_disconnect<'p, M>(
-        &mut self,
-        disconnect: DisconnectRef<'p>,
-    ) -> Result<Event<'p, M>, Violation> {
-        let expiry = disconnect.properties.session_expiry_interval();
-        match self.role {
-            Role::Server => {
-                if !is_client_reason(disconnect.reason) {
-                    // v5 [MQTT-3.14.2-1]
-                    return Err(Violation::DisconnectReasonNotAllowed(disconnect.reason));
-                }
-                if let Some(seconds) = expiry {
-                    // Section 3.14.2.2.2.
-                    if self.session_expiry_interval == 0 && seconds > 0 {
-                        return Err(Violation::SessionExpiryRaised);
-                    }
-                    self.session_expiry_interval = seconds;
-                }
-            }
-            Role::Client => {
-                if !self.version.is_v5() {
-                    return Err(Violation::WrongDirection(PacketType::Disconnect));
-                }
-                if disconnect.reason == DisconnectReason::DisconnectWithWill {
-                    return Err(Violation::DisconnectReasonNotAllowed(disconnect.reason));
-                }
-                if expiry.is_some() {
-                    return Err(Violation::SessionExpiryFromServer); // v5 [MQTT-3.14.2-2]
-                }
-            }
-        }
-        self.close();
-        Ok(Event::Disconnect(disconnect))
-    }
-
-    /// Nothing is sent any more.
-    pub(super) fn close(&mut self) {
-        self.phase = Phase::Closed;
-        self.timers.clear_all();
-        self.answers.clear();
-        self.extras = None;
-    }
-}
-
-/// Ends a SUBSCRIBE or UNSUBSCRIBE of ours; `false` if none with this id waits.
-fn finish_request<M>(id: PacketId, awaited: Outgoing, session: &mut SessionState<M>) -> bool {
-    let Some(sender) = session.sender.as_mut() else {
-        return false;
-    };
-    let Some(position) = sender.position(id) else {
-        return false;
-    };
-    if sender
-        .slot(position)
-        .is_none_or(|slot| slot.state != awaited)
-    {
-        return false;
-    }
-    sender.finish(position);
-    true
 }
 
 /// The same diagnostics for the other packet.
@@ -687,40 +430,4 @@ fn pubrec_properties(properties: &PubAckProperties) -> PubRecProperties {
         "the strings were valid where they come from"
     );
     same
-}
-
-/// Whether a client may use the reason. // v5 [MQTT-3.14.2-1]
-pub(super) const fn is_client_reason(reason: DisconnectReason) -> bool {
-    match reason {
-        DisconnectReason::NormalDisconnection
-        | DisconnectReason::DisconnectWithWill
-        | DisconnectReason::UnspecifiedError
-        | DisconnectReason::MalformedPacket
-        | DisconnectReason::ProtocolError
-        | DisconnectReason::ImplementationSpecificError
-        | DisconnectReason::TopicNameInvalid
-        | DisconnectReason::ReceiveMaximumExceeded
-        | DisconnectReason::TopicAliasInvalid
-        | DisconnectReason::PacketTooLarge
-        | DisconnectReason::MessageRateTooHigh
-        | DisconnectReason::QuotaExceeded
-        | DisconnectReason::AdministrativeAction
-        | DisconnectReason::PayloadFormatInvalid => true,
-        DisconnectReason::NotAuthorized
-        | DisconnectReason::ServerBusy
-        | DisconnectReason::ServerShuttingDown
-        | DisconnectReason::BadAuthenticationMethod
-        | DisconnectReason::KeepAliveTimeout
-        | DisconnectReason::SessionTakenOver
-        | DisconnectReason::TopicFilterInvalid
-        | DisconnectReason::RetainNotSupported
-        | DisconnectReason::QoSNotSupported
-        | DisconnectReason::UseAnotherServer
-        | DisconnectReason::ServerMoved
-        | DisconnectReason::SharedSubscriptionsNotSupported
-        | DisconnectReason::ConnectionRateExceeded
-        | DisconnectReason::MaximumConnectTime
-        | DisconnectReason::SubscriptionIdentifiersNotSupported
-        | DisconnectReason::WildcardSubscriptionsNotSupported => false,
-    }
 }

@@ -1,12 +1,12 @@
 //! One connection: the struct, its dispatch and its plain questions.
 //!
 //! The rules are in the modules below, one chapter of the specification each: [`handshake`],
-//! [`incoming`], [`outgoing`], [`commands`], [`keep_alive`], [`flow_control`], [`topic_alias`],
-//! [`answers`], [`closing`]. Read [`phase`] first.
+//! [`authentication`], [`incoming`], [`outgoing`], [`subscriptions`], [`keep_alive`],
+//! [`flow_control`], [`topic_alias`], [`answers`], [`closing`]. Read [`phase`] first.
 
 mod answers;
+mod authentication;
 mod closing;
-mod commands;
 mod event;
 mod flow_control;
 mod handshake;
@@ -15,6 +15,7 @@ mod keep_alive;
 mod outgoing;
 mod phase;
 mod properties;
+mod subscriptions;
 mod timer;
 mod topic_alias;
 

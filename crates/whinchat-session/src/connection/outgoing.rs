@@ -13,8 +13,8 @@ use super::{Connection, Delivery, Phase, Role};
 use crate::message::SubscriptionIds;
 use crate::state::{Outgoing, Queued, Slot};
 use crate::{
-    DeliveryOptions, DropReason, Effect, Instant, Message, Output, PublishHead, SessionState,
-    TopicAlias,
+    DeliveryOptions, DropReason, Effect, Instant, Message, Output, PublishHead, Refused,
+    SessionState, TopicAlias,
 };
 
 /// What has to be known to write a PUBLISH, besides its guarantee.
@@ -76,6 +76,38 @@ impl Connection {
             Ok(None) => self.enqueue(now, session, message, options, out),
             Err(reason) => Delivery::Dropped(reason),
         }
+    }
+
+    /// Client: publishes a message, or queues it as [`deliver`](Self::deliver) does.
+    ///
+    /// # Errors
+    /// If the server has said in its CONNACK that it takes no such message. Before the CONNACK
+    /// nothing is known, and the message is queued; should the server not take it then, it is
+    /// reported to [`Output::dropped`].
+    pub fn publish<M: Message, O: Output<M>>(
+        &mut self,
+        now: Instant,
+        session: &mut SessionState<M>,
+        message: &M,
+        options: &DeliveryOptions<'_>,
+        out: &mut O,
+    ) -> Result<Delivery, Refused> {
+        if self.phase == Phase::Connected && self.role == Role::Client {
+            let (asked, max) = (options.qos, self.maximum_qos);
+            if asked > max {
+                return Err(Refused::QoSNotSupported { asked, max }); // v5 [MQTT-3.2.2-11]
+            }
+            if options.retain && !self.retain_available {
+                return Err(Refused::RetainNotSupported); // v5 [MQTT-3.2.2-14]
+            }
+        }
+        Ok(self.deliver(now, session, message, options, None, out))
+    }
+
+    /// Client: whether the server has said that it takes messages of this kind.
+    #[must_use]
+    pub fn can_publish(&self, qos: QoS, retain: bool) -> bool {
+        qos <= self.maximum_qos && (!retain || self.retain_available)
     }
 
     fn enqueue<M: Message, O: Output<M>>(
