@@ -43,7 +43,8 @@ pub trait Output<M> {
 /// A change of the state of a session.
 ///
 /// Replaying the effects of a session in order gives the state that
-/// [`SessionState::export`](crate::SessionState::export) describes.
+/// [`SessionState::export`](crate::SessionState::export) describes. A client whose server has lost
+/// the session (Session Present 0) starts over without effects, and exports anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a, M> {
     /// A PUBLISH has been given a packet id. At QoS 1 it leaves at once, the ticket is not waited

@@ -16,7 +16,7 @@ use whinchat_codec::{
 use super::answers::Reply;
 use super::properties::{Diagnosed, encode_within};
 use super::{Acked, Answer, Connection, Event, IncomingPublish, Role, Topic};
-use crate::state::{Incoming, Outgoing};
+use crate::state::{Incoming, Outgoing, Unsent};
 use crate::{Effect, Instant, Message, Output, Refused, SessionState, Ticket, Violation};
 
 impl Connection {
@@ -286,7 +286,8 @@ impl Connection {
         let Some((position, sender)) = session.sender.as_mut().and_then(|sender| {
             let position = sender.position(id)?;
             let slot = sender.slot(position)?;
-            (slot.state == Outgoing::AwaitPubAck && !slot.unsent).then_some((position, sender))
+            (slot.state == Outgoing::AwaitPubAck && slot.unsent == Unsent::No)
+                .then_some((position, sender))
         }) else {
             return Event::Stray {
                 packet: PacketType::PubAck,
@@ -319,7 +320,7 @@ impl Connection {
         let found = session.sender.as_mut().and_then(|sender| {
             let position = sender.position(id)?;
             let slot = sender.slot(position)?;
-            let state = if slot.unsent {
+            let state = if slot.unsent != Unsent::No {
                 Outgoing::Done
             } else {
                 slot.state

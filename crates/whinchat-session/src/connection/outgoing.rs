@@ -11,7 +11,7 @@ use whinchat_codec::{
 
 use super::{Connection, Delivery, Phase, Role};
 use crate::message::SubscriptionIds;
-use crate::state::{Outgoing, Queued, Slot};
+use crate::state::{Outgoing, Queued, Slot, Unsent};
 use crate::{
     DeliveryOptions, DropReason, Effect, Instant, Message, Output, PublishHead, Refused,
     SessionState, TopicAlias,
@@ -142,7 +142,7 @@ impl Connection {
             let Some(position) = session.sender_mut().next_unsent() else {
                 break;
             };
-            self.send_again(now, session, position, out);
+            self.send_unsent(now, session, position, out);
         }
         loop {
             let sender = session.sender_mut();
@@ -245,7 +245,7 @@ impl Connection {
             id,
             state,
             retain: writing.retain,
-            unsent: false,
+            unsent: Unsent::No,
             pubrec: PubRecReason::Success,
             message: Some(message.clone()),
             subscription_ids: SubscriptionIds::new(writing.subscription_ids),
@@ -452,7 +452,9 @@ impl Connection {
                 }
                 Outgoing::AwaitSentCommit => {
                     slot.state = Outgoing::AwaitPubRec;
-                    made_room |= !self.write_slot(now, session, position, false, out);
+                    // Behind a new connection it has to wait for its turn, too.
+                    made_room |= slot.unsent == Unsent::First
+                        || !self.write_slot(now, session, position, false, out);
                 }
                 Outgoing::AwaitPubAck
                 | Outgoing::AwaitPubRec
@@ -488,15 +490,16 @@ impl Connection {
             let Some(position) = sender.position(id) else {
                 continue;
             };
-            let Some(slot) = sender.slot(position) else {
+            let Some((unsent, state)) = sender.slot(position).map(|slot| (slot.unsent, slot.state))
+            else {
                 continue;
             };
-            if slot.unsent {
+            if unsent != Unsent::No {
                 // What does not leave here leaves when the peer has made room.
-                if has_window && !out.is_full() {
-                    self.send_again(now, session, position, out);
+                if has_window && !out.is_full() && sender.next_unsent() == Some(position) {
+                    self.send_unsent(now, session, position, out);
                 }
-            } else if slot.state == Outgoing::AwaitPubComp {
+            } else if state == Outgoing::AwaitPubComp {
                 // Never the PUBLISH. // v5 [MQTT-4.3.3-6]
                 self.write_pubrel(now, id, PubRelReason::Success, out);
             }
@@ -504,17 +507,17 @@ impl Connection {
         self.send_queued(now, session, out);
     }
 
-    /// Sends a PUBLISH of an earlier connection again, with its old id and DUP.
+    /// Sends a PUBLISH of an earlier connection with its old id, and with DUP if it left there.
     /// // v5 [MQTT-3.3.1-1] // v311 [MQTT-3.3.1-1]
-    fn send_again<M: Message, O: Output<M>>(
+    fn send_unsent<M: Message, O: Output<M>>(
         &mut self,
         now: Instant,
         session: &mut SessionState<M>,
         position: usize,
         out: &mut O,
     ) {
-        session.sender_mut().mark_sent(position);
-        self.write_slot(now, session, position, true, out);
+        let dup = session.sender_mut().mark_sent(position) == Unsent::Again;
+        self.write_slot(now, session, position, dup, out);
     }
 
     /// Writes the PUBLISH of a slot. One that cannot be written counts as delivered: `false`.

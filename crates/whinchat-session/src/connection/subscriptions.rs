@@ -17,7 +17,7 @@ use super::answers::Reply;
 use super::properties::{Diagnosed, encode_within};
 use super::{Connection, Event, Phase, Role};
 use crate::message::SubscriptionIds;
-use crate::state::{Outgoing, Slot};
+use crate::state::{Outgoing, Slot, Unsent};
 use crate::{Instant, Message, Output, Refused, SessionState, Ticket};
 
 impl Connection {
@@ -121,7 +121,7 @@ impl Connection {
             id,
             state,
             retain: false,
-            unsent: false,
+            unsent: Unsent::No,
             pubrec: PubRecReason::Success,
             message: None,
             subscription_ids: SubscriptionIds::None,

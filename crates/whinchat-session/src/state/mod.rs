@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub(crate) use receiver::{Incoming, Receiver};
-pub(crate) use sender::{Outgoing, Queued, Sender, Slot};
+pub(crate) use sender::{Outgoing, Queued, Sender, Slot, Unsent};
 pub use snapshot::{SessionSnapshot, SnapshotError};
 use whinchat_codec::QoS;
 

@@ -69,12 +69,32 @@ pub(crate) struct Slot<M> {
     pub(crate) id: PacketId,
     pub(crate) state: Outgoing,
     pub(crate) retain: bool,
-    /// The PUBLISH left on an earlier connection and has not been sent again on this one.
-    pub(crate) unsent: bool,
+    pub(crate) unsent: Unsent,
     /// The reason in the PUBREC, once it has arrived.
     pub(crate) pubrec: PubRecReason,
     pub(crate) message: Option<M>,
     pub(crate) subscription_ids: SubscriptionIds,
+}
+
+/// Whether the PUBLISH of a slot still has to be sent on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// It has been sent, or waits only for its commit.
+    No,
+    /// It left on an earlier connection and goes out again, with DUP.
+    Again,
+    /// It was held back when the earlier connection ended, and has its turn behind those that
+    /// did leave.
+    First,
+}
+
+impl Unsent {
+    const fn count(self) -> usize {
+        match self {
+            Self::No => 0,
+            Self::Again | Self::First => 1,
+        }
+    }
 }
 
 /// A message that waits for its turn.
@@ -154,7 +174,7 @@ impl<M> Sender<M> {
     #[inline]
     pub(crate) fn push(&mut self, slot: Slot<M>) {
         self.deliveries += usize::from(slot.state.is_delivery());
-        self.unsent += usize::from(slot.unsent);
+        self.unsent += slot.unsent.count();
         self.slots.push_back(slot);
     }
 
@@ -204,10 +224,10 @@ impl<M> Sender<M> {
     pub(crate) fn finish(&mut self, position: usize) -> Option<M> {
         let slot = self.slots.get_mut(position)?;
         self.deliveries -= usize::from(slot.state.is_delivery());
-        self.unsent -= usize::from(slot.unsent);
+        self.unsent -= slot.unsent.count();
         self.done += usize::from(slot.state != Outgoing::Done);
         slot.state = Outgoing::Done;
-        slot.unsent = false;
+        slot.unsent = Unsent::No;
         slot.subscription_ids = SubscriptionIds::None;
         let message = slot.message.take();
         while self
@@ -261,12 +281,24 @@ impl<M> Sender<M> {
         self.resend_from = 0;
         self.unsent = 0;
         for slot in &mut self.slots {
-            slot.unsent = matches!(slot.state, Outgoing::AwaitPubAck | Outgoing::AwaitPubRec);
-            self.unsent += usize::from(slot.unsent);
+            slot.unsent = match (slot.state, slot.unsent) {
+                (Outgoing::AwaitSentCommit, _) | (_, Unsent::First) => Unsent::First,
+                (Outgoing::AwaitPubAck | Outgoing::AwaitPubRec, _) => Unsent::Again,
+                (
+                    Outgoing::AwaitPubRecCommit
+                    | Outgoing::AwaitPubComp
+                    | Outgoing::AwaitSubAck
+                    | Outgoing::AwaitUnsubAck
+                    | Outgoing::Done,
+                    _,
+                ) => Unsent::No,
+            };
+            self.unsent += slot.unsent.count();
         }
     }
 
-    /// The position of the oldest PUBLISH that has to be sent again.
+    /// The position of the oldest PUBLISH of an earlier connection that has not been sent on this
+    /// one; `None` also if that one waits for its commit.
     pub(crate) fn next_unsent(&mut self) -> Option<usize> {
         if self.unsent == 0 {
             return None;
@@ -274,17 +306,21 @@ impl<M> Sender<M> {
         let offset = self
             .slots
             .range(self.resend_from.min(self.slots.len())..)
-            .position(|slot| slot.unsent)?;
+            .position(|slot| slot.unsent != Unsent::No)?;
         self.resend_from += offset;
-        Some(self.resend_from)
+        self.slots
+            .get(self.resend_from)
+            .filter(|slot| slot.state != Outgoing::AwaitSentCommit)
+            .map(|_| self.resend_from)
     }
 
-    /// The PUBLISH at `position` has been sent again.
-    pub(crate) fn mark_sent(&mut self, position: usize) {
-        if let Some(slot) = self.slots.get_mut(position) {
-            self.unsent -= usize::from(slot.unsent);
-            slot.unsent = false;
-        }
+    /// The PUBLISH at `position` is being sent. Returns what it had been.
+    pub(crate) fn mark_sent(&mut self, position: usize) -> Unsent {
+        let Some(slot) = self.slots.get_mut(position) else {
+            return Unsent::No;
+        };
+        self.unsent -= slot.unsent.count();
+        core::mem::replace(&mut slot.unsent, Unsent::No)
     }
 
     // ---- packets held back until their record is durable ----
@@ -466,9 +502,9 @@ impl<M: Message> Sender<M> {
                 subscription_ids: core::mem::take(&mut slot.subscription_ids),
             });
             self.deliveries -= 1;
-            self.unsent -= usize::from(slot.unsent);
+            self.unsent -= slot.unsent.count();
             slot.state = Outgoing::Done;
-            slot.unsent = false;
+            slot.unsent = Unsent::No;
         }
         self.clear_done();
         for queued in core::mem::take(&mut self.queue) {

@@ -15,10 +15,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use hashbrown::HashSet;
 use whinchat_codec::{PacketId, PubRecReason, QoS};
 
 use super::packet_ids::PacketIds;
-use super::{Incoming, Outgoing, Queued, Sender, SessionState, Slot};
+use super::{Incoming, Outgoing, Queued, Sender, SessionState, Slot, Unsent};
 use crate::message::{Message, SubscriptionIds};
 
 const MAGIC: &[u8; 4] = b"WSES";
@@ -185,6 +186,7 @@ impl<M: Message> SessionState<M> {
         let mut state = Self::new();
         let mut sender = Sender::with_packet_ids(PacketIds::behind(reader.u16()?));
 
+        let mut ids = HashSet::new();
         for _ in 0..reader.u32()? {
             let awaited = match reader.u8()? {
                 AWAIT_PUBACK => Outgoing::AwaitPubAck,
@@ -194,7 +196,7 @@ impl<M: Message> SessionState<M> {
             };
             let flags = reader.u8()?;
             let id = reader.packet_id()?;
-            if sender.position(id).is_some() {
+            if !ids.insert(id) {
                 return Err(SnapshotError::Invalid("packet id in flight"));
             }
             let pubrec = PubRecReason::from_code(reader.u8()?)
@@ -207,7 +209,7 @@ impl<M: Message> SessionState<M> {
                 id,
                 state: awaited,
                 retain: flags & RETAIN != 0,
-                unsent: false,
+                unsent: Unsent::No,
                 pubrec,
                 message,
                 subscription_ids,
