@@ -1,3 +1,21 @@
-//! Clock, links, transcripts and generators for Whinchat's own tests.
+//! What Whinchat's own tests share: a clock, links that cut, transcripts, packet builders, the
+//! bodies of the fuzz targets.
+//!
+//! Not published. Nothing but tests and benches depends on it.
 
+mod builders;
+mod clock;
 pub mod fuzzing;
+mod link;
+mod message;
+mod notation;
+mod output;
+mod pair;
+pub mod transcript;
+
+pub use builders::{PublishBuilder, connect, id, publish};
+pub use clock::Clock;
+pub use link::Link;
+pub use message::{TestMessage, read_message, write_message};
+pub use output::TestOutput;
+pub use pair::{Endpoint, Pair, Received};

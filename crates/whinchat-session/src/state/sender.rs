@@ -180,27 +180,34 @@ impl<M> Sender<M> {
 
     /// Where the slot of a packet id is.
     ///
-    /// Ids are handed out in rising order, so that the distance to the last id gives the
-    /// position, or one shortly before it if ids in between were skipped.
+    /// Ids are handed out in rising order. So the distance to the last id gives the position as
+    /// long as nothing was taken out in between, and bisection gives it as long as no id at the
+    /// front is so old that the others have come round to it.
     #[inline]
     pub(crate) fn position(&self, id: PacketId) -> Option<usize> {
         let is_it = |slot: &Slot<M>| slot.id == id && slot.state != Outgoing::Done;
-        if self.slots.front().is_some_and(is_it) {
+        let (front, back) = (self.slots.front()?, self.slots.back()?);
+        if is_it(front) {
             return Some(0);
         }
-        let back = self.slots.back()?;
-        let distance = if back.id >= id {
-            usize::from(back.id.get() - id.get())
-        } else {
-            usize::from(u16::MAX - id.get()) + usize::from(back.id.get())
-        };
-        let guess = self.slots.len().saturating_sub(distance + 1);
-        let from = |start: usize| {
-            let mut behind = self.slots.range(start..);
-            behind.position(is_it).map(|offset| start + offset)
-        };
-        // The second search finds the ids whose neighbours were skipped or have been cleared.
-        from(guess).or_else(|| self.slots.range(..guess).position(is_it))
+        let guess = self
+            .slots
+            .len()
+            .checked_sub(usize::from(steps(id, back.id)) + 1);
+        guess
+            .filter(|guess| self.slots.get(*guess).is_some_and(is_it))
+            .or_else(|| self.search(id, front.id))
+    }
+
+    #[cold]
+    fn search(&self, id: PacketId, first: PacketId) -> Option<usize> {
+        let is_it = |slot: &Slot<M>| slot.id == id && slot.state != Outgoing::Done;
+        let sought = steps(first, id);
+        self.slots
+            .binary_search_by_key(&sought, |slot| steps(first, slot.id))
+            .ok()
+            .filter(|position| self.slots.get(*position).is_some_and(is_it))
+            .or_else(|| self.slots.iter().position(is_it))
     }
 
     #[inline]
@@ -522,6 +529,17 @@ impl<M: Message> Sender<M> {
             }
         }
         taken
+    }
+}
+
+/// How many steps it takes from one packet id to another; 0 is skipped.
+#[inline]
+const fn steps(from: PacketId, to: PacketId) -> u16 {
+    let (from, to) = (from.get(), to.get());
+    if to >= from {
+        to - from
+    } else {
+        (u16::MAX - from) + to
     }
 }
 

@@ -1,0 +1,7 @@
+//! Tests that need two ends or a transcript.
+
+mod memory;
+mod resume;
+mod simulated_link;
+mod snapshot;
+mod transcripts;
