@@ -146,6 +146,15 @@ impl DecodeError {
                 property: Property::TopicAlias,
                 ..
             } => "MQTT-3.3.2-8",
+            Kind::PacketIdZero
+                if matches!(
+                    self.packet(),
+                    Some(PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe)
+                ) =>
+            {
+                "MQTT-2.2.1-3"
+            }
+            Kind::Truncated | Kind::TrailingBytes { .. } if connect => "MQTT-3.1.4-1",
             Kind::UnknownReason { .. } => match self.packet()? {
                 PacketType::ConnAck => "MQTT-3.2.2-8",
                 PacketType::PubAck => "MQTT-3.4.2-1",
