@@ -1,0 +1,14 @@
+//! The client against a scripted broker, over streams inside the process and on a clock that is pushed.
+
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "anything but what is expected fails"
+)]
+
+mod acks;
+mod broker;
+mod connecting;
+mod publishing;
+mod reconnecting;
+mod subscribing;
