@@ -7,7 +7,7 @@
 //! - [`Intercept`]: synchronous, on the shard; only for what its [`Interest`] names.
 //!
 //! An error, a panic or a time-out of a hook is a refusal and is counted: the broker goes on, and
-//! nobody gets in by breaking a hook. [`guard`] is the only place that calls them.
+//! nobody gets in by breaking a hook. `guard` is the only place that calls them.
 
 mod authenticate;
 mod authorize;

@@ -1,9 +1,9 @@
 //! The configuration: one typed schema, read from a file, the environment and flags.
 //!
 //! A flag wins over the environment, the environment over the file, the file over the default.
-//! Each option is one row ([`row`]): key, type, default, range and text. From the rows come the
-//! settings structs ([`schema`], [`crate::BrokerLimits`]), what may be said and how a mistake is
-//! answered ([`load`]), the documented default file and the reference ([`document`]).
+//! Each option is one row (`row`): key, type, default, range and text. From the rows come the
+//! settings structs (`schema`, [`crate::BrokerLimits`]), what may be said and how a mistake is
+//! answered (`load`), the documented default file and the reference (`document`).
 //!
 //! Leaves to others: what the options do.
 

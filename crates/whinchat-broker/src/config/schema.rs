@@ -103,7 +103,7 @@ words! {
 }
 
 section! {
-    /// Where clients connect. One [[listener]] each; the first one in the file replaces the two of the default.
+    /// Where clients connect. One `[[listener]]` each; the first one in the file replaces the two of the default.
     pub struct ListenerConfig in "listener" {
         /// A name for logs and hooks. With "none" the url is used.
         name: Option<String> = None;
