@@ -126,7 +126,13 @@ impl Endpoint {
                     self.acked.push(payload);
                 }
                 Event::None | Event::Repeated(_) | Event::Stray { .. } => {}
-                other => panic!("nobody asked for {other:?}"),
+                other @ (Event::Subscribe(_)
+                | Event::SubAck(_)
+                | Event::Unsubscribe(_)
+                | Event::UnsubAck(_)
+                | Event::Auth(_)
+                | Event::Disconnect(_)
+                | _) => panic!("nobody asked for {other:?}"),
             }
             rest.advance(len);
         }

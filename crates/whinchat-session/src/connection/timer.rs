@@ -24,6 +24,7 @@ pub(crate) struct Timers([Instant; Timer::ALL.len()]);
 /// The deadline of a timer that does not run.
 const NEVER: Instant = Instant::from_millis(u64::MAX);
 
+#[expect(clippy::indexing_slicing, reason = "the table has one place per timer")]
 impl Timers {
     pub(crate) const fn new() -> Self {
         Self([NEVER; Timer::ALL.len()])

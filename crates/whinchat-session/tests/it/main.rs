@@ -1,5 +1,6 @@
 //! Tests that need two ends or a transcript.
 
+mod allocations;
 mod memory;
 mod resume;
 mod simulated_link;
