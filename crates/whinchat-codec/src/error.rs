@@ -169,6 +169,8 @@ pub enum DecodeErrorKind {
     SubscriptionQoS,
     /// Retain Handling 3.
     RetainHandling,
+    /// No Local on a shared subscription.
+    NoLocalOnShared,
     /// Reserved bits in the options of a subscription.
     SubscriptionOptions {
         /// The options byte.
@@ -267,6 +269,7 @@ impl fmt::Display for DecodeErrorKind {
             Self::NoFilters => f.write_str("no topic filter"),
             Self::NoReasons => f.write_str("no reason code"),
             Self::RetainHandling => f.write_str("retain handling 3 does not exist"),
+            Self::NoLocalOnShared => f.write_str("no local is set on a shared subscription"),
             Self::SubscriptionOptions { found } => {
                 write!(f, "reserved bits are set in {found:#010b}")
             }
@@ -360,6 +363,8 @@ pub enum EncodeErrorKind {
     EmptyTopic,
     /// SUBSCRIBE or UNSUBSCRIBE without a filter.
     NoFilters,
+    /// No Local on a shared subscription.
+    NoLocalOnShared,
     /// SUBACK or UNSUBACK without a reason code.
     NoReasons,
     /// A number outside the range of its field.
@@ -403,6 +408,7 @@ impl fmt::Display for EncodeErrorKind {
             Self::Wildcard => f.write_str("topic name holds a wildcard"),
             Self::EmptyTopic => f.write_str("topic name is empty and there is no topic alias"),
             Self::NoFilters => f.write_str("no topic filter"),
+            Self::NoLocalOnShared => f.write_str("no local is set on a shared subscription"),
             Self::NoReasons => f.write_str("no reason code"),
             Self::OutOfRange { value, min, max } => {
                 write!(f, "{value} is outside {min} to {max}")

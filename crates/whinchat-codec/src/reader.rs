@@ -132,21 +132,21 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`utf8_string`](Self::utf8_string), for a string that is read again when it is asked
-    /// for.
+    /// for. Gives its bytes.
     #[inline]
     pub(crate) fn skip_utf8_string(
         &mut self,
         field: &'static str,
         limits: &DecodeLimits,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<&'a [u8], DecodeError> {
         let bytes = self.string_bytes(field, limits)?;
         if string::is_plain_ascii(bytes) {
-            return Ok(());
+            return Ok(bytes);
         }
         if string::contains_nul(bytes) {
             return Err(DecodeError::new(field, DecodeErrorKind::NulCharacter));
         }
-        checked_utf8(field, bytes).map(|_| ())
+        checked_utf8(field, bytes).map(|_| bytes)
     }
 
     /// A topic name: a string without wildcards, within the limit of levels. May be empty.

@@ -41,7 +41,8 @@ impl DecodeError {
             | Kind::NoFilters
             | Kind::NoReasons
             | Kind::SubscriptionQoS
-            | Kind::RetainHandling => DisconnectReason::ProtocolError,
+            | Kind::RetainHandling
+            | Kind::NoLocalOnShared => DisconnectReason::ProtocolError,
             // A Response Topic is not routed by it, so only its form is at fault.
             Kind::Wildcard if self.field() == Property::ResponseTopic.name() => {
                 DisconnectReason::ProtocolError
@@ -182,6 +183,7 @@ impl DecodeError {
             Kind::Wildcard if self.field() == Property::ResponseTopic.name() => "MQTT-3.3.2-14",
             Kind::Wildcard if connect => return None,
             Kind::Wildcard => "MQTT-3.3.2-2",
+            Kind::NoLocalOnShared => "MQTT-3.8.3-4",
             Kind::NoFilters if self.packet() == Some(PacketType::Subscribe) => "MQTT-3.8.3-2",
             Kind::NoFilters => "MQTT-3.10.3-2",
             Kind::SubscriptionOptions { .. } => "MQTT-3.8.3-5",

@@ -25,6 +25,9 @@ const RESERVED: u8 = 0b1100_0000;
 pub(super) const FILTER: &str = "topic filter";
 const OPTIONS: &str = "subscription options";
 
+/// What a shared subscription begins with; the rest is for the reader of the filter.
+const SHARED: &[u8] = b"$share/";
+
 /// SUBSCRIBE, borrowed: a client asks for the messages of some topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscribeRef<'a> {
@@ -182,8 +185,12 @@ impl<'a> Subscriptions<'a> {
                 return Err(too_many_filters(limits));
             }
             // [MQTT-3.8.3-1]
-            body.skip_utf8_string(FILTER, limits)?;
-            read_options(&mut body, version)?;
+            let filter = body.skip_utf8_string(FILTER, limits)?;
+            let options = read_options(&mut body, version)?;
+            if options.no_local && filter.starts_with(SHARED) {
+                // v5 [MQTT-3.8.3-4]
+                return Err(DecodeError::new(OPTIONS, DecodeErrorKind::NoLocalOnShared));
+            }
             len += 1;
         }
         Ok(Self::from_wire(payload, version, len))
@@ -249,6 +256,10 @@ impl<'a> SubscribeRef<'a> {
             check(FILTER, subscription.filter)?;
             if !version.is_v5() && subscription.options.bits() & !QOS != 0 {
                 return Err(not_in_version(OPTIONS, version));
+            }
+            if subscription.options.no_local && subscription.filter.as_bytes().starts_with(SHARED) {
+                // v5 [MQTT-3.8.3-4]
+                return Err(EncodeError::new(OPTIONS, EncodeErrorKind::NoLocalOnShared));
             }
             len += 2 + subscription.filter.len() + 1;
         }
