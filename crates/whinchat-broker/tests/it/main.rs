@@ -8,8 +8,11 @@
     reason = "a test names what it expects; all else is a failure"
 )]
 
+mod harness;
+mod peer;
+
 mod config;
+mod connect;
 mod docs;
 mod metrics;
-mod peer;
 mod qos;

@@ -1,6 +1,6 @@
 //! A client that says exactly what a test tells it to, and shows exactly what comes back.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +8,7 @@ use whinchat_broker::BrokerHandle;
 use whinchat_codec::{
     ConnAck, Connect, DecodeLimits, Disconnect, DisconnectReason, Guarantee, Packet, PacketId,
     ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS, SubAck, Subscribe,
-    Subscription, SubscriptionOptions, Utf8String,
+    Subscription, SubscriptionOptions, UnsubAck, Unsubscribe, Utf8String, Will,
 };
 use whinchat_transport::{Endpoint, Stream};
 
@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     stream: Stream,
     version: ProtocolVersion,
     unread: BytesMut,
+    /// What came while something else was waited for.
+    set_aside: VecDeque<Packet>,
 }
 
 pub(crate) const V31: ProtocolVersion = ProtocolVersion::V31;
@@ -33,6 +35,7 @@ impl Peer {
             stream: broker.connect_in_memory(),
             version,
             unread: BytesMut::new(),
+            set_aside: VecDeque::new(),
         }
     }
 
@@ -55,6 +58,7 @@ impl Peer {
             stream: Stream::Tcp(stream),
             version,
             unread: BytesMut::new(),
+            set_aside: VecDeque::new(),
         }
     }
 
@@ -140,6 +144,18 @@ impl Peer {
         }
     }
 
+    /// The next packet, or `None` if the broker closes.
+    pub(crate) async fn receive_or_end(&mut self) -> Option<Packet> {
+        tokio::time::timeout(PATIENCE, self.next())
+            .await
+            .expect("a packet or the end")
+    }
+
+    /// Reads until the broker closes.
+    pub(crate) async fn read_to_end(&mut self) {
+        while self.receive_or_end().await.is_some() {}
+    }
+
     /// DISCONNECT with this reason, then the end; in 3.x the end alone.
     #[track_caller]
     pub(crate) fn receive_disconnect(
@@ -173,7 +189,31 @@ impl Peer {
         }
     }
 
+    /// Waits for this packet; messages that overtake it are received later.
+    #[track_caller]
+    pub(crate) fn receive_before_more_messages(
+        &mut self,
+        expected: Packet,
+    ) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let mut overtook = VecDeque::new();
+            loop {
+                match self.receive().await {
+                    got if got == expected => break,
+                    message @ Packet::Publish(_) => overtook.push_back(message),
+                    other => panic!("{caller}: expected {expected:?}, got {other:?}"),
+                }
+            }
+            overtook.append(&mut self.set_aside);
+            self.set_aside = overtook;
+        }
+    }
+
     async fn next(&mut self) -> Option<Packet> {
+        if let Some(packet) = self.set_aside.pop_front() {
+            return Some(packet);
+        }
         loop {
             let bytes = self.unread.clone().freeze();
             let limits = DecodeLimits::default();
@@ -206,6 +246,77 @@ impl Peer {
         }
     }
 
+    /// Unsubscribes and returns the answer.
+    pub(crate) async fn unsubscribe(&mut self, filters: &[&str]) -> UnsubAck {
+        self.send(Packet::Unsubscribe(Unsubscribe {
+            packet_id: packet_id(2),
+            properties: Default::default(),
+            filters: filters.iter().map(|filter| text(filter)).collect(),
+        }))
+        .await;
+        match self.receive().await {
+            Packet::UnsubAck(unsuback) => unsuback,
+            other => panic!("expected UNSUBACK, got {other:?}"),
+        }
+    }
+
+    /// The next message, acknowledged to the end of its exchange.
+    #[track_caller]
+    pub(crate) fn take(&mut self) -> impl Future<Output = Publish> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let publish = match self.receive().await {
+                Packet::Publish(publish) => publish,
+                other => panic!("{caller}: expected PUBLISH, got {other:?}"),
+            };
+            match publish.guarantee {
+                Guarantee::AtMostOnce => {}
+                Guarantee::AtLeastOnce { id, .. } => self.send(puback(id.get())).await,
+                Guarantee::ExactlyOnce { id, .. } => {
+                    self.send(pubrec(id.get())).await;
+                    self.receive_before_more_messages(pubrel(id.get())).await;
+                    self.send(pubcomp(id.get())).await;
+                }
+            }
+            publish
+        }
+    }
+
+    /// The payload of the next message, which is acknowledged.
+    #[track_caller]
+    pub(crate) fn take_payload(&mut self) -> impl Future<Output = String> {
+        let take = self.take();
+        async move { String::from_utf8_lossy(&take.await.payload).into_owned() }
+    }
+
+    /// The payloads of the next messages are these, in this order; each is acknowledged.
+    #[track_caller]
+    pub(crate) fn take_payloads(&mut self, expected: &[&str]) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            for payload in expected {
+                assert_eq!(self.take_payload().await, *payload, "{caller}");
+            }
+        }
+    }
+
+    /// Publishes at QoS 2 and goes through the whole exchange.
+    pub(crate) async fn publish_completed(&mut self, topic: &str, payload: &str) {
+        self.send(publish(topic, payload).exactly_once(1)).await;
+        match self.receive().await {
+            Packet::PubRec(answer) => assert!(!answer.reason.is_error(), "{answer:?}"),
+            other => panic!("expected PUBREC, got {other:?}"),
+        }
+        self.send(pubrel(1)).await;
+        assert_eq!(self.receive().await, pubcomp(1));
+    }
+
+    /// Publishes at QoS 0 and waits until the broker has read it.
+    pub(crate) async fn publish_read(&mut self, message: Publish) {
+        self.send(message).await;
+        self.receive_nothing().await;
+    }
+
     /// Publishes at QoS 1 and waits for the PUBACK.
     pub(crate) async fn publish_acked(&mut self, topic: &str, payload: &str) -> PubAck {
         self.send(publish(topic, payload).at_least_once(1)).await;
@@ -234,6 +345,7 @@ impl Peer {
 pub(crate) fn connect(version: ProtocolVersion, client_id: &str) -> Connect {
     Connect {
         clean_start: true,
+        keep_alive: 0,
         ..Connect::new(version, text(client_id))
     }
 }
@@ -242,6 +354,7 @@ pub(crate) fn connect(version: ProtocolVersion, client_id: &str) -> Connect {
 pub(crate) fn connect_durable(version: ProtocolVersion, client_id: &str) -> Connect {
     let mut connect = Connect {
         clean_start: false,
+        keep_alive: 0,
         ..Connect::new(version, text(client_id))
     };
     if version == V5 {
@@ -334,6 +447,17 @@ impl Refine for Publish {
             retain: true,
             ..self
         }
+    }
+}
+
+/// A Will at QoS 0, to be refined.
+pub(crate) fn will(topic: &str, payload: &str) -> Will {
+    Will {
+        topic: text(topic),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: Default::default(),
     }
 }
 

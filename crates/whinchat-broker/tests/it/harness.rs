@@ -1,0 +1,156 @@
+//! The brokers that the scenes of this suite are played on.
+//!
+//! Every scene runs on four of them: one shard and two, answers at once and answers that wait for a
+//! log that commits late. What holds on one of them only is a defect. Time stands still unless a
+//! scene moves it.
+
+use std::{ops::Deref, time::Duration};
+
+use std::sync::Arc;
+
+use whinchat_broker::{Broker, BrokerHandle, BrokerLimits, Clock, ClockHand, config::Config};
+use whinchat_store::DelayedLog;
+
+use crate::peer::{Peer, V5};
+
+/// A running broker with a hand on its clock.
+pub(crate) struct TestBroker {
+    handle: BrokerHandle,
+    hand: ClockHand,
+    shards: u16,
+}
+
+/// What makes one broker differ from the next.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    shards: u16,
+    /// Of the log that commits late; without one nothing is waited for.
+    log_seed: Option<u64>,
+}
+
+/// Says which broker a scene failed on.
+struct SayOnPanic(Setup);
+
+impl Drop for SayOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "failed with {:?} (WHINCHAT_TEST_SEED repeats a seed)",
+                self.0
+            );
+        }
+    }
+}
+
+/// Plays a scene on every kind of broker.
+pub(crate) async fn on_every_broker(scene: impl AsyncFn(&TestBroker)) {
+    on_every_broker_with(|builder| builder, scene).await;
+}
+
+/// Plays a scene on every kind of broker, each refined in the same way.
+pub(crate) async fn on_every_broker_with(
+    refine: impl Fn(Broker) -> Broker,
+    scene: impl AsyncFn(&TestBroker),
+) {
+    let seed = std::env::var("WHINCHAT_TEST_SEED")
+        .ok()
+        .map(|seed| seed.parse().expect("a seed is a number"));
+    for log_seed in [None, Some(seed.unwrap_or_else(|| fastrand::u64(..)))] {
+        for shards in [1, 2] {
+            let setup = Setup { shards, log_seed };
+            let _say = SayOnPanic(setup);
+            let broker = TestBroker::start(setup, &refine);
+            scene(&broker).await;
+            broker.end().await;
+        }
+    }
+}
+
+/// The default limits, changed.
+pub(crate) fn limited(change: impl Fn(&mut BrokerLimits)) -> impl Fn(Broker) -> Broker {
+    configured(move |config| change(&mut config.limits))
+}
+
+/// The default configuration, changed.
+pub(crate) fn configured(change: impl Fn(&mut Config)) -> impl Fn(Broker) -> Broker {
+    move |builder| {
+        let mut config = Config::embedded();
+        change(&mut config);
+        builder.config(config)
+    }
+}
+
+impl TestBroker {
+    fn start(setup: Setup, refine: &impl Fn(Broker) -> Broker) -> Self {
+        let (clock, hand) = Clock::manual();
+        let mut builder = refine(Broker::builder()).threads(setup.shards).clock(clock);
+        if let Some(seed) = setup.log_seed {
+            builder = builder.log(Arc::new(DelayedLog::new(seed)));
+        }
+        Self {
+            handle: builder.start().expect("a broker starts"),
+            hand,
+            shards: setup.shards,
+        }
+    }
+
+    /// Moves the clock, and waits until every shard has acted on it and on what the others said.
+    pub(crate) async fn advance(&self, by: Duration) {
+        self.hand.advance(by);
+        self.settle().await;
+    }
+
+    /// Waits until every shard has had turns enough to act on what it has and what that brings.
+    pub(crate) async fn settle(&self) {
+        let mut probes = Vec::new();
+        for shard in 0..self.shards {
+            let client_id = self.client_id_on(shard, "probe");
+            probes.push(Peer::connected(&self.handle, V5, &client_id).await);
+        }
+        for _ in 0..3 {
+            for probe in &mut probes {
+                probe.receive_nothing().await;
+            }
+        }
+        for probe in probes {
+            probe.disconnect().await;
+        }
+    }
+
+    /// A client id that begins with `name` and whose session lives on this shard; on any, if there
+    /// is one shard only.
+    pub(crate) fn client_id_on(&self, shard: u16, name: &str) -> String {
+        const PARTITIONS: u64 = 64;
+        (0..)
+            .map(|number| format!("{name}-{number}"))
+            .find(|id| {
+                let partition = xxhash_rust::xxh3::xxh3_64(id.as_bytes()) % PARTITIONS;
+                partition % u64::from(self.shards) == u64::from(shard % self.shards)
+            })
+            .expect("ids without end")
+    }
+
+    async fn end(self) {
+        let Self { handle, .. } = self;
+        let stopping = handle.clone();
+        tokio::task::spawn_blocking(move || stopping.shutdown(Duration::from_secs(5)))
+            .await
+            .expect("a broker stops");
+        let metrics = handle.metrics();
+        assert_eq!(
+            metrics.shared().panics.value(),
+            0,
+            "panics inside the broker"
+        );
+        let open = metrics.sum_gauge(|shard| shard.connections.value());
+        assert_eq!(open, 0, "connections that were not given back");
+    }
+}
+
+impl Deref for TestBroker {
+    type Target = BrokerHandle;
+
+    fn deref(&self) -> &BrokerHandle {
+        &self.handle
+    }
+}
