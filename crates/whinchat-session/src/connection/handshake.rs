@@ -204,6 +204,10 @@ impl Connection {
         if self.version.is_v5() {
             self.announce(&mut properties);
         } else {
+            // 3.x has no words for it: the peer is held to it all the same.
+            if let Some(seconds) = properties.server_keep_alive() {
+                self.keep_alive = seconds;
+            }
             properties = ConnAckProperties::default();
         }
         let mut connack = ConnAck {
