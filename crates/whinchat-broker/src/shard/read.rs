@@ -139,7 +139,7 @@ impl Shard {
         let now = self.now;
         if let Some(slot) = self.checked_slot(key) {
             slot.unread.extend_from_slice(rest);
-            slot.note_packet_progress(now);
+            slot.note_packet_progress(now, rest.len() < bytes.len());
             if !rest.is_empty() {
                 self.schedule_slot(index);
             }

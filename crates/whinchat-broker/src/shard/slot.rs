@@ -162,9 +162,10 @@ impl Slot {
         })
     }
 
-    /// Called after each read: notes how far the packet that is incomplete has come.
-    pub(crate) fn note_packet_progress(&mut self, now: Instant) {
-        if self.unread.is_empty() || self.unread.len() < self.packet_bytes {
+    /// Called after each read: notes when the packet that is incomplete began; `is_another` says that
+    /// it is not the one that was incomplete before.
+    pub(crate) fn note_packet_progress(&mut self, now: Instant, is_another: bool) {
+        if is_another || self.packet_bytes == 0 {
             self.packet_began_at = now;
         }
         self.packet_bytes = self.unread.len();
