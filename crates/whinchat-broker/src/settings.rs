@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use whinchat_codec::{DecodeLimits, QoS};
+use whinchat_codec::{ConnAckReason, DecodeLimits, QoS};
 use whinchat_session::{QueueLimits, QueuePolicy, SessionLimits};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) sys_interval: Option<Duration>,
     /// For one step of an authenticator.
     pub(crate) authentication_timeout: Duration,
+    /// Where clients are sent instead of being served.
+    pub(crate) moved_to: Option<MovedTo>,
     /// Where clients go when the broker ends.
     pub(crate) redirect: Option<Box<str>>,
     /// Retained messages in all, in bytes.
@@ -54,6 +56,14 @@ pub(crate) struct Features {
     pub(crate) shared_subscriptions: bool,
     pub(crate) subscription_identifiers: bool,
     pub(crate) response_information: Option<Box<str>>,
+}
+
+/// Another server, and whether clients are to remember it.
+#[derive(Clone, Debug)]
+pub(crate) struct MovedTo {
+    pub(crate) server: Box<str>,
+    /// 0x9C (Use another server) or 0x9D (Server moved).
+    pub(crate) reason: ConnAckReason,
 }
 
 impl Settings {
@@ -97,6 +107,14 @@ impl Settings {
             features,
             sys_interval: config.sys.interval,
             authentication_timeout: config.authentication.timeout,
+            moved_to: mqtt.redirect.as_deref().map(|server| MovedTo {
+                server: server.into(),
+                reason: if mqtt.redirect_permanent {
+                    ConnAckReason::ServerMoved
+                } else {
+                    ConnAckReason::UseAnotherServer
+                },
+            }),
             redirect: config.shutdown.redirect.as_deref().map(Box::from),
         })
     }

@@ -35,7 +35,7 @@ use crate::{
     shard::{
         Shard, Wire,
         read::Flow,
-        slot::{Arriving, Authenticating, AwaitCommit, Phase},
+        slot::{Arriving, Authenticating, AwaitCommit, Phase, Slot},
         timers::Scheduled,
     },
 };
@@ -79,6 +79,7 @@ impl Shard {
             let data = connect.properties.authentication_data().unwrap_or_default();
             request = request.with_method(method, Bytes::copy_from_slice(data));
         }
+        let home = self.commons.home_of(&connect.client_id);
         slot.phase = Phase::Authenticating(Box::new(Authenticating {
             connect,
             client_id_assigned,
@@ -96,8 +97,14 @@ impl Shard {
         } else {
             Ok(Authentication::from(self.commons.anonymous.clone()))
         };
-        self.handle_authenticated(key, outcome);
-        self.flow_of(key)
+        if home == self.id {
+            self.handle_authenticated(key, outcome);
+            return self.flow_of(key);
+        }
+        // What came behind the CONNECT has to be in the slot before the slot moves: with the next turn.
+        let letter = Mail::Authenticated { slot: key, outcome };
+        self.outgoing[self.id.position()].push(letter);
+        Flow::Pause
     }
 
     /// What can be said without knowing who it is.
@@ -105,6 +112,9 @@ impl Shard {
         let slot = &self.slots[index as usize];
         let limits = &self.settings.listener(slot.listener).limits;
         let features = &self.settings.features;
+        if let Some(elsewhere) = &self.settings.moved_to {
+            return Err(Refusal::new(elsewhere.reason).with_server_reference(&*elsewhere.server));
+        }
         if connect.client_id.is_empty() {
             let refused = match connect.version {
                 ProtocolVersion::V31 => true,
@@ -285,7 +295,8 @@ impl Shard {
     /// Moves the connection to the shard where its session lives, or stays.
     fn go_home(&mut self, index: u32, identity: Identity, data: Option<Bytes>) {
         let slot = &mut self.slots[index as usize];
-        let Phase::Authenticating(waiting) = std::mem::replace(&mut slot.phase, Phase::AwaitFlush)
+        let Phase::Authenticating(waiting) =
+            std::mem::replace(&mut slot.phase, Phase::AwaitConnect)
         else {
             return;
         };
@@ -381,11 +392,7 @@ impl Shard {
             connect.clean_start,
             connect.properties.session_expiry_interval(),
         );
-        let mut expiry_interval =
-            asked.min(limits.session_expiry_max.map_or(u32::MAX, |max| max.get()));
-        if identity.is_anonymous() && !slot.peer.is_local() {
-            expiry_interval = expiry_interval.min(limits.anonymous_session_expiry_max.get());
-        }
+        let expiry_interval = self.granted_expiry(slot, &identity, asked);
         let keep_alive = match limits.keep_alive_max {
             Some(max) if connect.keep_alive == 0 || u32::from(connect.keep_alive) > max.get() => {
                 u16::try_from(max.get()).ok()
@@ -400,10 +407,9 @@ impl Shard {
                 self.refuse(index, &Refusal::not_authorized()); // another identity's session (T-26)
                 return;
             }
-            self.take_over(session, connect.clean_start);
         }
-        // Taking over may have ended it: an expiry of 0 ends with its connection only if nobody follows.
-        let found = found.filter(|_| !connect.clean_start); // v5 [MQTT-3.1.2-4], [MQTT-3.1.2-5]
+        // v5 [MQTT-3.1.2-4], [MQTT-3.1.2-5]
+        let found = found.filter(|session| self.take_over(*session, connect.clean_start));
         if found.is_none()
             && expiry_interval > 0
             && let Err(limit) = self.may_outlive(index, &identity)
@@ -448,7 +454,8 @@ impl Shard {
             self.update_durability(session_index);
         }
         let mut ticket = Ticket::NONE;
-        if durable {
+        // One that no longer outlives its connection waits all the same, for what it still had to.
+        if durable || was_durable {
             ticket = self
                 .records
                 .session(partition, number, &connect.client_id, expiry_interval);
@@ -456,7 +463,9 @@ impl Shard {
                 .sessions
                 .get(session_index)
                 .expect("found or just made");
-            if let Some(will) = &session.will {
+            if let Some(will) = &session.will
+                && durable
+            {
                 self.records.will(number, will);
             }
         }
@@ -554,21 +563,25 @@ impl Shard {
         self.note_progress(session_index);
     }
 
-    /// Ends the connection that has the session now.
-    fn take_over(&mut self, session_index: u32, clean_start: bool) {
+    /// Ends the connection that has the session now. False if the session has ended with it.
+    fn take_over(&mut self, session_index: u32, clean_start: bool) -> bool {
         let Some(session) = self.sessions.get(session_index) else {
-            return;
+            return false;
         };
         if let Some(old) = session.slot {
             self.metrics.sessions_taken_over.increment();
             self.end_connection(old, Ending::TakenOver); // v5 [MQTT-3.1.4-3], v311 [MQTT-3.1.4-2]
         }
         let Some(session) = self.sessions.get(session_index) else {
-            return;
+            return false;
         };
-        if clean_start {
-            self.end_session(session_index); // publishes its Will (v5 [MQTT-3.1.4-3], section 3.1.3.2.2)
-        } else if session
+        if clean_start || session.expiry_interval == 0 {
+            // Publishes its Will (v5 section 3.1.3.2.2). A session that ends with its connection is not
+            // handed on to the next one. // v311 [MQTT-3.1.2-6]
+            self.end_session(session_index);
+            return false;
+        }
+        if session
             .will
             .as_ref()
             .is_some_and(|will| will.delay_interval == 0)
@@ -581,6 +594,18 @@ impl Shard {
             // The client is back before the delay was over (v5 [MQTT-3.1.3-9]).
             let number = session.number;
             self.records.will_end(number);
+        }
+        true
+    }
+
+    /// What is granted of a Session Expiry Interval that is asked for, in seconds.
+    pub(crate) fn granted_expiry(&self, slot: &Slot, identity: &Identity, asked: u32) -> u32 {
+        let limits = &self.settings.listener(slot.listener).limits;
+        let granted = asked.min(limits.session_expiry_max.map_or(u32::MAX, |max| max.get()));
+        if identity.is_anonymous() && !slot.peer.is_local() {
+            granted.min(limits.anonymous_session_expiry_max.get())
+        } else {
+            granted
         }
     }
 

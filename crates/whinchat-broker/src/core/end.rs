@@ -18,7 +18,7 @@ use std::sync::{Arc, atomic::Ordering};
 use whinchat_codec::{DisconnectProperties, DisconnectReason, PubAckReason};
 use whinchat_session::Violation;
 
-use super::deliver::Outgoing;
+use super::{deliver::Outgoing, sessions::Counted};
 use crate::{
     hooks::{Client, Decision, DisconnectEvent},
     limits::Limit,
@@ -258,8 +258,10 @@ impl Shard {
         let counts = &self.commons.counts;
         counts.sessions.fetch_sub(1, Ordering::Relaxed);
         counts.uncount(session.counted);
-        if let Some(number) = session.durable_number() {
-            self.records.session_end(session.partition(), number);
+        // Its DISCONNECT may have set the interval to 0: what counts is what was recorded.
+        if session.counted != Counted::Transient {
+            self.records
+                .session_end(session.partition(), session.number);
         }
         let dropped = self
             .metrics

@@ -160,15 +160,34 @@ impl Shard {
         session: u32,
         disconnect: &DisconnectRef<'_>,
     ) -> Flow {
-        if let Some(seconds) = disconnect.properties.session_expiry_interval()
-            && let Some(session) = self.sessions.get_mut(session)
-        {
+        if let Some(asked) = disconnect.properties.session_expiry_interval() {
             // Raising it from 0 was refused by the engine (v5 section 3.14.2.2.2).
-            session.expiry_interval = seconds;
+            self.change_expiry(index, session, asked);
         }
         let with_will = disconnect.reason != DisconnectReason::NormalDisconnection;
         self.end_connection(index, Ending::Disconnected { with_will });
         Flow::Stop
+    }
+
+    fn change_expiry(&mut self, index: u32, session_index: u32, asked: u32) {
+        let (Some(slot), Some(session)) = (
+            self.slots.get(index as usize),
+            self.sessions.get(session_index),
+        ) else {
+            return;
+        };
+        let granted = self.granted_expiry(slot, &session.identity, asked);
+        if granted == session.expiry_interval {
+            return;
+        }
+        if granted > 0 && session.is_durable() {
+            let partition = session.partition();
+            self.records
+                .session(partition, session.number, &session.client_id, granted);
+        }
+        if let Some(session) = self.sessions.get_mut(session_index) {
+            session.expiry_interval = granted;
+        }
     }
 
     /// The engine says goodbye in its own words; then the connection is closed.
