@@ -104,20 +104,26 @@ impl Backoff {
         &self.policy
     }
 
-    /// A connection proved good.
-    pub(crate) fn reset(&mut self) {
-        self.failures = 0;
+    /// A connection ended. It counts as good only if it lasted longer than the longest wait of the moment: a broker that accepts
+    /// and then hangs up at once is not asked faster and faster.
+    pub(crate) fn connection_lasted(&mut self, duration: Duration) {
+        if duration > self.ceiling() {
+            self.failures = 0;
+        }
+    }
+
+    fn ceiling(&self) -> Duration {
+        self.policy
+            .first
+            .saturating_mul(1 << self.failures.min(20))
+            .min(self.policy.longest)
     }
 
     /// How long to wait. `random` is from 0 to 1.
     pub(crate) fn next_wait(&mut self, failure: Failure, random: f64) -> Duration {
         match failure {
             Failure::Transient => {
-                let ceiling = self
-                    .policy
-                    .first
-                    .saturating_mul(1 << self.failures.min(20))
-                    .min(self.policy.longest);
+                let ceiling = self.ceiling();
                 self.failures = self.failures.saturating_add(1);
                 ceiling.mul_f64(random.clamp(0.0, 1.0))
             }
@@ -141,7 +147,12 @@ mod tests {
             .map(|_| backoff.next_wait(Failure::Transient, 1.0).as_secs())
             .collect();
         assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
-        backoff.reset();
+        backoff.connection_lasted(Duration::from_secs(119));
+        assert_eq!(
+            backoff.next_wait(Failure::Transient, 1.0),
+            Duration::from_secs(120)
+        );
+        backoff.connection_lasted(Duration::from_secs(121));
         assert_eq!(
             backoff.next_wait(Failure::Transient, 1.0),
             Duration::from_secs(1)

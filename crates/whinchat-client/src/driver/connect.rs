@@ -184,7 +184,6 @@ impl Driver {
         {
             self.client_id = assigned;
         }
-        self.backoff.reset();
         if !connack.session_present {
             self.receipts.session_lost();
             self.subscribe_again();

@@ -31,7 +31,7 @@ impl Driver {
         link: &mut Link,
         packets: &Bytes,
     ) -> Result<(), DisconnectError> {
-        let now = self.shared.now();
+        let now = self.now;
         let version = link.connection.version();
         let mut rest: &[u8] = packets;
         while let Some((packet, length)) = decode(rest, version, &link.limits)
@@ -267,7 +267,7 @@ impl Driver {
 
     /// Lets acks leave that are due.
     pub(super) fn send_acks(&mut self, link: &mut Link) {
-        let now = self.shared.now();
+        let now = self.now;
         while link.outgoing.has_room() {
             let Some(id) = self.receipts.next_due() else {
                 return;

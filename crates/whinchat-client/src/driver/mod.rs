@@ -18,7 +18,7 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Dur
 
 use tokio::{
     sync::oneshot,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use whinchat_codec::{ConnAckReason, DisconnectReason, ProtocolVersion, Utf8String};
 use whinchat_session::SessionState;
@@ -66,6 +66,8 @@ struct Driver {
     /// Ours, or the one that the broker assigned.
     client_id: Utf8String,
     was_connected: bool,
+    /// The time at the beginning of this turn.
+    now: whinchat_session::Instant,
     finished: Finished,
     closing: Option<Closing>,
     end: CloseReason,
@@ -105,6 +107,7 @@ impl Driver {
             version: options.first_version(),
             client_id: options.client_id.clone(),
             was_connected: false,
+            now: whinchat_session::Instant::ORIGIN,
             finished: Finished::default(),
             closing: None,
             end: CloseReason::RuntimeEnded,
@@ -123,9 +126,13 @@ impl Driver {
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(())); // if nobody listens, the handle is gone and the end was asked for
                     }
+                    let since = Instant::now();
                     match self.serve(link).await {
                         Served::Ended => break CloseReason::ByApplication,
-                        Served::Lost(error) => self.after_disconnect(error),
+                        Served::Lost(error) => {
+                            self.backoff.connection_lasted(since.elapsed());
+                            self.after_disconnect(error)
+                        }
                     }
                 }
                 Some(Err(error)) => match first.take() {

@@ -58,7 +58,7 @@ impl Driver {
     }
 
     fn publish(&mut self, link: &mut Link, outgoing: Outgoing) {
-        let now = self.shared.now();
+        let now = self.now;
         let (qos, retain) = (outgoing.message().qos, outgoing.message().retain);
         let options = DeliveryOptions::new(qos).with_retain(retain);
         match link.connection.publish(
@@ -120,7 +120,7 @@ impl Driver {
         }
         if all_written && self.session.queue_len() > 0 {
             link.connection
-                .send_queued(self.shared.now(), &mut self.session, &mut link.outgoing);
+                .send_queued(self.now, &mut self.session, &mut link.outgoing);
         }
     }
 
@@ -268,7 +268,7 @@ impl Driver {
                 options: entry.options,
             }],
         };
-        let now = self.shared.now();
+        let now = self.now;
         let id = link.connection.subscribe(
             now,
             &mut self.session,
@@ -291,7 +291,7 @@ impl Driver {
             properties: UnsubscribeProperties::new(),
             filters: vec![filter.clone()],
         };
-        let now = self.shared.now();
+        let now = self.now;
         link.connection
             .unsubscribe(now, &mut self.session, &mut unsubscribe, &mut link.outgoing)
             .map(Some)

@@ -84,6 +84,7 @@ impl Driver {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<Turn, DisconnectError> {
+        self.now = self.shared.now();
         let mut busy = false;
         if let Poll::Ready(packets) = link.poll_read(cx) {
             self.handle_packets(link, &packets?)?;
@@ -96,10 +97,10 @@ impl Driver {
         let flushed = link.poll_flush(cx)?;
         self.after_write(link, flushed.is_ready());
         self.give_back_room();
-        if busy {
-            return Ok(Turn::Busy);
-        }
-        self.poll_end(cx, link)
+        Ok(match self.poll_end(cx, link) {
+            Turn::Idle if busy => Turn::Busy,
+            turn => turn,
+        })
     }
 
     fn run_timers(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<(), DisconnectError> {
@@ -109,7 +110,7 @@ impl Driver {
             if link.poll_deadline(cx, deadline).is_pending() {
                 break;
             }
-            let now = self.shared.now();
+            let now = self.now;
             link.connection
                 .handle_timeout(now, &mut link.outgoing)
                 .map_err(|violation| {
@@ -120,10 +121,10 @@ impl Driver {
     }
 
     /// Whether the end was asked for, and has come.
-    fn poll_end(&mut self, cx: &mut Context<'_>, link: &Link) -> Result<Turn, DisconnectError> {
+    fn poll_end(&mut self, cx: &mut Context<'_>, link: &Link) -> Turn {
         if self.closing.is_none() {
             if self.shared.outbox.poll_ending(cx).is_pending() {
-                return Ok(Turn::Idle);
+                return Turn::Idle;
             }
             match self.shared.outbox.take_ending() {
                 Some(Ending::Close { until, report }) => {
@@ -132,7 +133,7 @@ impl Driver {
                         report,
                     });
                 }
-                Some(Ending::Abandoned) | None => return Ok(Turn::Abandoned),
+                Some(Ending::Abandoned) | None => return Turn::Abandoned,
             }
         }
         let nothing_left = self.session.in_flight() == 0
@@ -145,11 +146,11 @@ impl Driver {
             .closing
             .as_mut()
             .is_none_or(|closing| closing.timer.as_mut().poll(cx).is_ready());
-        Ok(if nothing_left || over {
+        if nothing_left || over {
             Turn::Done
         } else {
             Turn::Idle
-        })
+        }
     }
 
     /// Tells the broker what it did wrong, if there is anybody to tell.

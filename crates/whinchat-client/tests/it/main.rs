@@ -8,7 +8,12 @@
 
 mod acks;
 mod broker;
+mod cancelling;
+mod closing;
 mod connecting;
+mod hostile_broker;
 mod publishing;
+mod queueing;
 mod reconnecting;
+mod requests;
 mod subscribing;

@@ -288,6 +288,7 @@ mod back_off {
         let (_, mut connection) = wait_for_attempt(&mut broker).await;
         connection.connack(false, Default::default()).await;
         client.connected().await.unwrap();
+        connection.expect_silence(Duration::from_secs(121)).await;
         connection.cut();
         let (waited, _connection) = wait_for_attempt(&mut broker).await;
         assert!(waited <= Duration::from_millis(1001), "{waited:?}");
