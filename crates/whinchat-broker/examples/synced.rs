@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = arguments.nth(1).map_or(Ok(2), |threads| threads.parse())?;
     let mut builder = Broker::builder().listen(address.parse()?).threads(threads);
     if let Some(path) = env::args().nth(2).filter(|path| path != "-") {
-        builder = builder.log(Arc::new(FileLog::create(path.as_ref(), &FileLogOptions::default())?));
+        builder = builder.log(Arc::new(FileLog::create(
+            path.as_ref(),
+            &FileLogOptions::default(),
+        )?));
     }
     let broker = builder.start()?;
     for endpoint in broker.local_endpoints() {

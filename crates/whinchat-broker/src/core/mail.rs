@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use whinchat_session::Connection;
 use whinchat_transport::{DetachedStream, Peer};
 
-use super::{connect::Login, keys::GroupKey, message::Message, routing::Target};
+use super::{attach::Login, keys::GroupKey, message::Message, routing::Target};
 use crate::hooks::{Authentication, Refusal};
 
 /// One letter. Letters of one sender are read in the order in which they were written.

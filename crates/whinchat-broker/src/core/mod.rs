@@ -3,6 +3,9 @@
 //! Each file adds its part to [`Shard`](crate::shard::Shard), which owns the state; what all shards
 //! share is in `commons`. Nothing here touches a socket.
 
+pub(crate) mod attach;
+pub(crate) mod authentication;
+pub(crate) mod census;
 pub(crate) mod connect;
 pub(crate) mod deliver;
 pub(crate) mod end;

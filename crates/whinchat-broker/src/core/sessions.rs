@@ -1,6 +1,6 @@
 //! The sessions of one shard: who they are and how they are found.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
@@ -134,6 +134,17 @@ impl Sessions {
         self.sessions
             .get_mut(index as usize)
             .filter(|session| session.number == number)
+    }
+
+    /// Places in the table, taken or free.
+    pub(crate) fn places(&self) -> usize {
+        self.sessions.capacity()
+    }
+
+    /// The sessions at these places.
+    pub(crate) fn range(&self, places: Range<usize>) -> impl Iterator<Item = &Session> {
+        let end = places.end.min(self.sessions.capacity());
+        (places.start..end).filter_map(|place| self.sessions.get(place))
     }
 
     /// The key under which other shards know the session at `index`.

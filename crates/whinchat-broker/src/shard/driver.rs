@@ -40,6 +40,7 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let shard = &mut this.shard;
+        let began = std::time::Instant::now();
         shard.ready.begin_turn(cx.waker());
         shard.now = shard.commons.clock.now();
 
@@ -50,6 +51,7 @@ impl Future for Driver {
                 .reset(tokio::time::Instant::now() + TICK);
             shard.accepting.resume();
             shard.sweep_retained();
+            shard.continue_census();
         }
         shard.publish_system_topics();
         shard.read_mail();
@@ -64,6 +66,8 @@ impl Future for Driver {
             shard.serve(index);
         }
         shard.end_turn();
+        shard.metrics.shard_turns.increment();
+        shard.metrics.shard_busy_seconds.add(began.elapsed());
 
         if shard.life == Life::Ended {
             return Poll::Ready(());

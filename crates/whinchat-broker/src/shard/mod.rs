@@ -37,6 +37,7 @@ use self::{accept::Accepting, ready::ReadyList, slot::Slot, timers::TimerWheel};
 use crate::{
     commons::Commons,
     core::{
+        census::Census,
         deliver::Frames,
         keys::ShardId,
         mail::{Mail, SlotKey},
@@ -82,6 +83,7 @@ pub(crate) struct Shard {
     pub(crate) system_topics: SystemTopics,
     /// How far the search for expired retained messages has come.
     pub(crate) retained_sweep: Option<Cursor>,
+    pub(crate) census: Census,
     /// Empty buffers for connections that have something to send.
     pub(crate) buffers: Vec<BytesMut>,
     pub(crate) read_buffer: Vec<u8>,
@@ -128,6 +130,7 @@ impl Shard {
             throttled: Vec::new(),
             system_topics: SystemTopics::default(),
             retained_sweep: None,
+            census: Census::default(),
             buffers: Vec::new(),
             read_buffer: vec![0; READ_BYTES_PER_TURN],
             now,
