@@ -2,6 +2,7 @@
 
 mod allocations;
 mod memory;
+mod model;
 mod resume;
 mod simulated_link;
 mod snapshot;
