@@ -324,7 +324,10 @@ impl Run {
         assert!(self.session.is_empty(), "{:?}", self.session);
         assert!(self.client.open.is_empty());
         for number in &self.owed {
-            assert!(self.client.seen.contains(number), "message {number} is lost");
+            assert!(
+                self.client.seen.contains(number),
+                "message {number} is lost"
+            );
         }
         let dropped = self.out.dropped.len();
         assert_eq!(dropped, 0, "nothing here expires or is too large");
