@@ -5,7 +5,6 @@
 
 #![expect(
     missing_docs,
-    unused_qualifications,
     reason = "the macros of gungraun make items of their own"
 )]
 

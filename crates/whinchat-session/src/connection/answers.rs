@@ -191,6 +191,10 @@ impl Answers {
                 out.extend_from_slice(&entry.encoded);
             }
         }
+        // The memory of a burst goes back.
+        if self.entries.is_empty() && self.entries.capacity() > 64 {
+            self.clear();
+        }
         ended
     }
 }

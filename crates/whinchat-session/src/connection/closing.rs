@@ -36,7 +36,7 @@ impl Connection {
                 if !is_client_reason(reason) {
                     return Err(Refused::NotAvailable);
                 }
-                if self.session_expiry_interval == 0 && expiry.is_some_and(|seconds| seconds > 0) {
+                if self.expiry_is_final && expiry.is_some_and(|seconds| seconds > 0) {
                     return Err(Refused::SessionExpiryRaised);
                 }
             }
@@ -94,7 +94,7 @@ impl Connection {
                 }
                 if let Some(seconds) = expiry {
                     // Section 3.14.2.2.2.
-                    if self.session_expiry_interval == 0 && seconds > 0 {
+                    if self.expiry_is_final && seconds > 0 {
                         return Err(Violation::SessionExpiryRaised);
                     }
                     self.session_expiry_interval = seconds;

@@ -36,7 +36,8 @@ impl Connection {
     /// 5.0 peer that keeps to it never gets there with messages alone. A 3.x peer knows no
     /// Receive Maximum: holding back what it has sent is the only way to slow it. Reading goes on
     /// after [`handle_committed`](Self::handle_committed) or
-    /// [`acknowledge`](Self::acknowledge).
+    /// [`acknowledge`](Self::acknowledge). To be asked after each packet: it is also what bounds
+    /// the answers to a peer that repeats itself.
     #[inline]
     #[must_use]
     pub fn is_receive_window_full(&self) -> bool {
@@ -58,6 +59,19 @@ impl Connection {
             });
         }
         self.unanswered = self.unanswered.saturating_add(1);
+        Ok(())
+    }
+
+    /// Whether the peer holds more QoS 2 ids than two connections that keep to our Receive Maximum
+    /// can leave behind. Those of the first are released at the start of the second, so that more
+    /// only come together when they never are.
+    #[inline]
+    pub(super) fn check_held_ids(&self, held: usize) -> Result<(), Violation> {
+        if self.version.is_v5() && held >= 2 * usize::from(self.receive_maximum) {
+            return Err(Violation::ReceiveMaximumExceeded {
+                max: self.receive_maximum,
+            });
+        }
         Ok(())
     }
 

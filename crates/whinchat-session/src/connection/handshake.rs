@@ -98,6 +98,7 @@ impl Connection {
             // v5 [MQTT-3.1.2-23]
             ProtocolVersion::V5 => properties.session_expiry_interval().unwrap_or(0),
         };
+        self.expiry_is_final = self.session_expiry_interval == 0;
         self.request_problem_information = properties.request_problem_information().unwrap_or(true);
         if let Some(method) = properties.authentication_method()
             && let Ok(method) = Utf8String::try_from(method)
@@ -186,7 +187,7 @@ impl Connection {
     ///
     /// A driver that answers to a log calls this once the state of the session is durable, and
     /// [`handle_committed`](Self::handle_committed) right behind it. Does nothing unless a
-    /// CONNECT waits for it.
+    /// CONNECT waits for it; closes if the client's Maximum Packet Size has no room for a CONNACK.
     pub fn accept<M: Message, O: Output<M>>(
         &mut self,
         now: Instant,
@@ -215,12 +216,12 @@ impl Connection {
             reason: ConnAckReason::Success,
             properties,
         };
-        encode_within(
-            &mut connack,
-            self.version,
-            self.packet_size_max_out,
-            out.buffer(),
-        );
+        let max = self.packet_size_max_out;
+        if !encode_within(&mut connack, self.version, max, out.buffer()) {
+            // A client that cannot take the CONNACK cannot be served.
+            self.close();
+            return;
+        }
         self.enter_connected(now);
         if let Some(receiver) = session.receiver.as_mut() {
             receiver.forget_undecided();

@@ -133,6 +133,8 @@ pub struct Connection {
     /// The client wants Reason Strings and User Properties on every packet.
     request_problem_information: bool,
     clean_start: bool,
+    /// The CONNECT left the session without time behind the connection; that cannot be raised.
+    expiry_is_final: bool,
     authentication_rounds_max: u8,
 }
 
@@ -200,6 +202,7 @@ impl Connection {
             shared_subscription_available: true,
             request_problem_information: true,
             clean_start: false,
+            expiry_is_final: false,
             authentication_rounds_max: limits.authentication_rounds_max,
         }
     }

@@ -343,7 +343,12 @@ impl Connection {
         out: &mut O,
     ) -> Result<(), DropReason> {
         if self.topic_alias_maximum_out > 0 {
-            return self.write_publish_aliased(now, guarantee, writing, out);
+            let max = self.topic_alias_maximum_out;
+            let topic = writing.message.topic();
+            let alias = self.extras_mut().aliases_out.choose(topic, max);
+            if alias != TopicAlias::None {
+                return self.write_publish_aliased(now, guarantee, writing, alias, out);
+            }
         }
         if self.packet_size_max_out < u32::MAX {
             self.check_size(now, guarantee, writing)?;
@@ -365,18 +370,17 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`write_publish`](Self::write_publish), to a peer that knows topic aliases.
+    /// As [`write_publish`](Self::write_publish), with a topic alias.
     fn write_publish_aliased<M: Message, O: Output<M>>(
         &mut self,
         now: Instant,
         guarantee: Guarantee,
         writing: &Writing<'_, M>,
+        alias: TopicAlias,
         out: &mut O,
     ) -> Result<(), DropReason> {
-        let topic = writing.message.topic();
-        let max = self.topic_alias_maximum_out;
         let mut head = self.head(now, guarantee, writing);
-        head.topic_alias = self.extras_mut().aliases_out.choose(topic, max);
+        head.topic_alias = alias;
         let message = writing.message;
         let len = |head: &PublishHead<'_>| {
             message
@@ -395,6 +399,7 @@ impl Connection {
             .encode_to(self.version, &head, out.buffer())
             .map_err(|_| DropReason::NotEncodable)?;
         if let TopicAlias::Define(alias) = head.topic_alias {
+            let topic = message.topic();
             self.extras_mut().aliases_out.define(topic, alias);
         }
         self.wrote(now);

@@ -51,7 +51,12 @@ impl Receiver {
     /// Forgets the id; the state that it had.
     #[inline]
     pub(crate) fn release(&mut self, id: PacketId) -> Option<Incoming> {
-        self.held.remove(&id)
+        let state = self.held.remove(&id);
+        // The memory of a burst goes back.
+        if self.held.is_empty() && self.held.capacity() > 128 {
+            self.held = HashMap::new();
+        }
+        state
     }
 
     /// Forgets what the application of an earlier connection had not decided on.

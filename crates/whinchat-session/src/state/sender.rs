@@ -246,6 +246,7 @@ impl<M> Sender<M> {
             self.done -= 1;
             self.resend_from = self.resend_from.saturating_sub(1);
         }
+        give_back(&mut self.slots);
         if self.done > 32 && self.done > self.slots.len() / 2 {
             self.clear_done();
         }
@@ -394,6 +395,7 @@ impl<M: Message> Sender<M> {
     pub(crate) fn pop_queued(&mut self) -> Option<Queued<M>> {
         let queued = self.queue.pop_front()?;
         self.queue_bytes -= queued.message.byte_size() as u64;
+        give_back(&mut self.queue);
         Some(queued)
     }
 
@@ -529,6 +531,14 @@ impl<M: Message> Sender<M> {
             }
         }
         taken
+    }
+}
+
+/// Gives the memory of a burst back once it is over. What a steady exchange needs stays.
+#[inline]
+fn give_back<T>(items: &mut VecDeque<T>) {
+    if items.is_empty() && items.capacity() > 64 {
+        *items = VecDeque::new();
     }
 }
 
