@@ -85,7 +85,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// All settings of a client. Make one with [`Client::builder`] or [`Client::over`], change it, then [`connect`](Self::connect).
+/// All settings of a client. Make one with [`Client::builder`] or [`ClientOptions::over`], change it, then [`connect`](Self::connect).
 #[derive(Clone)]
 #[must_use]
 pub struct ClientOptions {

@@ -216,7 +216,7 @@ impl Driver {
             return;
         };
         if reason.is_error() && operation.is_none() {
-            tracing::warn!(%filter, %reason, "the broker lost the session and refuses to subscribe this again: its streams end");
+            tracing::warn!(?filter, %reason, "the broker lost the session and refuses to subscribe this again: its streams end");
             self.dispatch.remove(key);
             return;
         }

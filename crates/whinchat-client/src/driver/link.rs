@@ -186,12 +186,19 @@ impl Link {
         !self.outgoing.bytes.is_empty()
     }
 
-    /// Ready at `deadline`; registers to be polled then.
+    /// Ready at `deadline`; registers to be polled then, or earlier: deadlines move with every packet, and setting the timer each
+    /// time would cost more than letting it fire once for nothing.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        if self.timer.deadline() != deadline {
+        if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
-        self.timer.as_mut().poll(cx)
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() >= deadline || Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 
     /// Ends our side and reads until the peer has ended its own, so that nothing it has not read yet is lost.

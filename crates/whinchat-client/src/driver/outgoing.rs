@@ -322,7 +322,7 @@ impl Driver {
                 key,
                 operation,
             } => {
-                tracing::warn!(%filter, %refused, "cannot be unsubscribed");
+                tracing::warn!(?filter, %refused, "cannot be unsubscribed");
                 if let Some(key) = key {
                     self.dispatch.remove(key);
                 }

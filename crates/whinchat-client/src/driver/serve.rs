@@ -96,10 +96,14 @@ impl Driver {
 
         let flushed = link.poll_flush(cx)?;
         self.after_write(link, flushed.is_ready());
+        // What was queued may have followed what was written, and is to be written in its turn.
+        busy |= flushed.is_ready() && link.has_unwritten();
         self.give_back_room();
-        Ok(match self.poll_end(cx, link) {
-            Turn::Idle if busy => Turn::Busy,
-            turn => turn,
+        let turn = self.poll_end(cx, link);
+        Ok(if busy && matches!(turn, Turn::Idle) {
+            Turn::Busy
+        } else {
+            turn
         })
     }
 

@@ -5,7 +5,7 @@
 use std::{
     future::Future,
     pin::pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -21,9 +21,10 @@ const POLLS_MAX: usize = 4;
 async fn poll_and_drop(future: impl Future, polls: usize) -> bool {
     let mut future = pin!(future);
     for _ in 0..polls {
-        if let Poll::Ready(_) = future
+        if future
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
         {
             return true;
         }

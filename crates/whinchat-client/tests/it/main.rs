@@ -12,8 +12,11 @@ mod cancelling;
 mod closing;
 mod connecting;
 mod hostile_broker;
+#[cfg(feature = "json")]
+mod json_payloads;
 mod publishing;
 mod queueing;
+mod real_broker;
 mod reconnecting;
 mod requests;
 mod subscribing;

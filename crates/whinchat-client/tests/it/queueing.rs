@@ -99,3 +99,23 @@ async fn whoever_waits_in_line_learns_of_the_end() {
         Err(PublishError::Closed(_))
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_waited_for_a_slow_broker_is_sent_in_order() {
+    let (mut broker, options) = broker_with_buffer(1000);
+    let (mut connection, client) = broker.connect(options).await;
+    let publishes: Vec<_> = (0..200_u8)
+        .map(|n| client.publish("a", vec![n; 10_000]).enqueue().unwrap())
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for n in 0..200_u8 {
+        let publish = connection.expect_publish().await;
+        assert_eq!(publish.payload[0], n);
+        connection
+            .puback(publish.guarantee.packet_id().unwrap())
+            .await;
+    }
+    for publish in publishes {
+        publish.await.unwrap();
+    }
+}
