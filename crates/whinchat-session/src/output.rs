@@ -42,9 +42,11 @@ pub trait Output<M> {
 
 /// A change of the state of a session.
 ///
-/// Replaying the effects of a session in order gives the state that
-/// [`SessionState::export`](crate::SessionState::export) describes. A client whose server has lost
-/// the session (Session Present 0) starts over without effects, and exports anew.
+/// Replaying the effects of a session in order gives what is in flight and held, as
+/// [`SessionState::export`](crate::SessionState::export) describes it. The queue is known to who
+/// fills it: each message of it ends as `Sent` (QoS 0: in no effect) or in
+/// [`Output::dropped`]. A client whose server has lost the session (Session Present 0) starts over
+/// without effects, and exports anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a, M> {
     /// A PUBLISH has been given a packet id. At QoS 1 it leaves at once, the ticket is not waited
@@ -54,6 +56,10 @@ pub enum Effect<'a, M> {
         id: PacketId,
         /// QoS 1 or 2.
         qos: QoS,
+        /// RETAIN of the delivery.
+        retain: bool,
+        /// Subscription Identifiers of the delivery.
+        subscription_ids: &'a [u32],
         /// The message.
         message: &'a M,
     },

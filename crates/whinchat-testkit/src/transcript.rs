@@ -11,8 +11,15 @@
 //!
 //! `>` is a packet to the engine, `*` a command of the application or of time, `<` a packet from
 //! the engine, `!` an event. A step has exactly the packets and events that stand behind it.
-//! `reason=*` stands for any reason string. The start names the role and the options in [`World::new`]. Unless it says `manual`, the
-//! application accepts every message and grants every subscription at once.
+//! `reason=*` stands for any reason string. The start names the role, then options:
+//!
+//! - `connected`: the handshake is over; further words are those of its CONNECT, and of its
+//!   CONNACK where they begin with `server.`;
+//! - `manual`: the application decides by command; otherwise it accepts every message and grants
+//!   every subscription at once;
+//! - `durable`: effects wait for `* commit`; `effects`: they are events;
+//! - `receive_maximum=`, `window=`, `alias_in=`, `alias_out=`, `max_in=`, `max_qos=`,
+//!   `no_retain`, `queue=`, `drop_oldest`, `ping=`, `rounds=`: the limits.
 
 use core::time::Duration;
 
@@ -148,7 +155,7 @@ fn are_as_written(written: &[String], got: &[String]) -> bool {
 }
 
 /// One engine with its session and its application.
-pub struct World {
+struct World {
     version: ProtocolVersion,
     role: Role,
     limits: SessionLimits,
@@ -162,13 +169,7 @@ pub struct World {
 }
 
 impl World {
-    /// The start of a scene: `server` or `client`, then words.
-    ///
-    /// `connected`: the handshake is over, with the words of CONNECT and CONNACK for the peer's
-    /// side of it. `manual`: the application decides by command. `durable`: effects wait for
-    /// `* commit`. `effects`: effects are events. `receive_maximum=`, `window=`, `alias_in=`,
-    /// `alias_out=`, `max_in=`, `max_qos=`, `no_retain`, `queue=`, `drop_oldest`, `ping=`,
-    /// `rounds=`: the limits.
+    /// The start of a scene, as the module describes it.
     fn new(version: ProtocolVersion, start: &str) -> Self {
         let words = notation::words(start);
         let mut arguments = Arguments::new(start, &words);

@@ -223,10 +223,17 @@ impl Connection {
         };
         let first = Guarantee::new(qos, id, false); // v5 [MQTT-4.3.2-2] [MQTT-4.3.3-2]
         let message = writing.message;
+        let effect = Effect::Sent {
+            id,
+            qos,
+            retain: writing.retain,
+            subscription_ids: writing.subscription_ids,
+            message,
+        };
         let state = if qos == QoS::ExactlyOnce {
             // Nothing may be recorded that then cannot be sent.
             self.check_size(now, first, writing)?;
-            let ticket = out.record(Effect::Sent { id, qos, message });
+            let ticket = out.record(effect);
             if ticket <= self.committed && sender.first_gate().is_none() {
                 self.write_publish(now, first, writing, out)?;
                 Outgoing::AwaitPubRec
@@ -238,7 +245,7 @@ impl Connection {
         } else {
             self.write_publish(now, first, writing, out)?;
             // Not waited for: without the record the message goes out again, which QoS 1 allows.
-            out.record(Effect::Sent { id, qos, message });
+            out.record(effect);
             Outgoing::AwaitPubAck
         };
         sender.push(Slot {
