@@ -3,7 +3,10 @@
 //! One short lock guards a list of commands and the quota of messages. The driver takes the whole list at once and goes to sleep
 //! only when it is empty, so that a busy client costs one wake for many messages.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
 
 use parking_lot::Mutex;
 
@@ -19,7 +22,7 @@ pub(crate) struct Outbox {
 }
 
 struct State {
-    commands: Vec<Command>,
+    commands: VecDeque<Command>,
     quota: Quota,
     /// Somebody asked for the end; how, until the driver takes it.
     ending: Option<Option<Ending>>,
@@ -31,7 +34,7 @@ impl Outbox {
     pub(crate) fn new(quota: Quota) -> Self {
         Self {
             state: Mutex::new(State {
-                commands: Vec::new(),
+                commands: VecDeque::new(),
                 quota,
                 ending: None,
                 closed: None,
@@ -149,14 +152,18 @@ impl Outbox {
 
     // The driver's side.
 
-    /// Moves all commands to the end of `into`; pending when there are none and nobody asked for the end.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, into: &mut Vec<Command>) -> Poll<()> {
+    /// Swaps all commands into `empty`; pending when there are none.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        empty: &mut VecDeque<Command>,
+    ) -> Poll<()> {
         let mut state = self.state.lock();
         if state.commands.is_empty() {
             state.listen(cx);
             return Poll::Pending;
         }
-        into.append(&mut state.commands);
+        std::mem::swap(empty, &mut state.commands);
         Poll::Ready(())
     }
 
@@ -185,7 +192,7 @@ impl Outbox {
     }
 
     /// Nothing is accepted from here on. Gives what was never looked at.
-    pub(crate) fn close(&self, reason: CloseReason) -> Vec<Command> {
+    pub(crate) fn close(&self, reason: CloseReason) -> VecDeque<Command> {
         let mut state = self.state.lock();
         state.closed.get_or_insert(reason);
         let commands = std::mem::take(&mut state.commands);
@@ -212,7 +219,7 @@ impl State {
     }
 
     fn push(&mut self, command: Command) -> Option<Waker> {
-        self.commands.push(command);
+        self.commands.push_back(command);
         self.driver.take()
     }
 

@@ -53,8 +53,6 @@ struct Driver {
     /// Accepted and not with the engine: first what came back from a connection that ended, then what is new.
     unsent: VecDeque<Outgoing>,
     commands: VecDeque<Command>,
-    /// What the outbox just gave; kept for its memory.
-    taken: Vec<Command>,
     dispatch: Dispatch,
     receipts: Receipts,
     operations: Operations,
@@ -98,7 +96,6 @@ impl Driver {
             session: SessionState::new(),
             unsent: VecDeque::new(),
             commands: VecDeque::new(),
-            taken: Vec::new(),
             dispatch: Dispatch::default(),
             receipts: Receipts::default(),
             operations: Operations::default(),
@@ -245,7 +242,7 @@ impl Driver {
     }
 
     /// Takes out everything that is not finished.
-    fn leftovers(&mut self, never_looked_at: Vec<Command>) -> CloseReport {
+    fn leftovers(&mut self, never_looked_at: VecDeque<Command>) -> CloseReport {
         let mut report = CloseReport::default();
         for left in self.session.take_unacked(|_| true) {
             let message = UnsentMessage::from(left.message.message());

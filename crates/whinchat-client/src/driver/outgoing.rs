@@ -25,8 +25,7 @@ impl Driver {
     pub(super) fn take_commands(&mut self, cx: &mut Context<'_>, link: &mut Link) -> bool {
         if self.commands.is_empty() && link.outgoing.has_room() {
             // Pending means that there is nothing, and that the next command wakes the task.
-            let _ = self.shared.outbox.poll_take(cx, &mut self.taken);
-            self.commands.extend(self.taken.drain(..));
+            let _ = self.shared.outbox.poll_take(cx, &mut self.commands);
         }
         let mut busy = false;
         while link.outgoing.has_room() {
