@@ -65,7 +65,7 @@ impl Connection {
         }
         let sender = session.sender_mut();
         let is_blocked = sender.in_flight() >= usize::from(self.in_flight_max)
-            || sender.queue_len() > 0
+            || !sender.queue.is_empty()
             || sender.has_unsent()
             || out.is_full();
         if is_blocked {
@@ -135,7 +135,7 @@ impl Connection {
         let Some(sender) = session.sender.as_ref() else {
             return;
         };
-        if self.phase != Phase::Connected || (sender.queue_len() == 0 && !sender.has_unsent()) {
+        if self.phase != Phase::Connected || (sender.queue.is_empty() && !sender.has_unsent()) {
             return;
         }
         while !out.is_full() && self.has_window(session) {
@@ -146,7 +146,7 @@ impl Connection {
         }
         loop {
             let sender = session.sender_mut();
-            let Some(first) = sender.first_queued() else {
+            let Some(first) = sender.queue.first() else {
                 return;
             };
             let qos = first.qos;
@@ -154,7 +154,7 @@ impl Connection {
             if sender.has_unsent() || out.is_full() || (needs_window && !self.has_window(session)) {
                 return;
             }
-            let Some(queued) = session.sender_mut().pop_queued() else {
+            let Some(queued) = session.sender_mut().queue.pop() else {
                 return;
             };
             self.send_one_queued(now, session, queued, out);

@@ -1,10 +1,11 @@
 //! The state of a session: what outlives a connection, and what a store has to keep.
 //!
-//! Owns the exchanges in flight and the queue ([`sender`]) and the QoS 2 ids of the peer
-//! ([`receiver`]). Leaves subscriptions, the will and the moment of its own end to the driver.
+//! Owns the exchanges in flight ([`sender`]), the messages behind them ([`queue`]) and the QoS 2
+//! ids of the peer ([`receiver`]). Leaves subscriptions, the will and the moment of its own end to the driver.
 //! Read first: MQTT 5.0 section 4.1.
 
 mod packet_ids;
+mod queue;
 mod receiver;
 mod sender;
 mod snapshot;
@@ -12,8 +13,9 @@ mod snapshot;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+pub(crate) use queue::Queued;
 pub(crate) use receiver::{Incoming, Receiver};
-pub(crate) use sender::{Outgoing, Queued, Sender, Slot, Unsent};
+pub(crate) use sender::{Outgoing, Sender, Slot, Unsent};
 pub use snapshot::{SessionSnapshot, SnapshotError};
 use whinchat_codec::QoS;
 
@@ -62,7 +64,7 @@ impl<M> SessionState<M> {
     /// Messages that wait for their turn.
     #[must_use]
     pub fn queue_len(&self) -> usize {
-        self.sender.as_ref().map_or(0, |sender| sender.queue_len())
+        self.sender.as_ref().map_or(0, |sender| sender.queue.len())
     }
 
     /// Bytes that wait for their turn, as [`Message::byte_size`] counts them.
@@ -70,7 +72,7 @@ impl<M> SessionState<M> {
     pub fn queue_bytes(&self) -> u64 {
         self.sender
             .as_ref()
-            .map_or(0, |sender| sender.queue_bytes())
+            .map_or(0, |sender| sender.queue.bytes())
     }
 
     /// Whether the queue has met its limit and not yet recovered from it.
@@ -78,7 +80,7 @@ impl<M> SessionState<M> {
     pub fn is_overflowed(&self) -> bool {
         self.sender
             .as_ref()
-            .is_some_and(|sender| sender.is_overflowed())
+            .is_some_and(|sender| sender.queue.is_overflowed())
     }
 
     /// QoS 2 packet ids of the peer that are held until its PUBREL.
@@ -118,6 +120,7 @@ impl<M: Message> SessionState<M> {
         }
         match self
             .sender_mut()
+            .queue
             .enqueue(message, options, limits, on_dropped)
         {
             Ok(()) => Delivery::Queued,
@@ -143,7 +146,7 @@ impl<M: Message> SessionState<M> {
     pub fn clear(&mut self, mut on_dropped: impl FnMut(M)) {
         if let Some(mut sender) = self.sender.take() {
             sender.start_over(&mut on_dropped);
-            while let Some(queued) = sender.pop_queued() {
+            while let Some(queued) = sender.queue.pop() {
                 on_dropped(queued.message);
             }
         }

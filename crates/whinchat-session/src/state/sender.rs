@@ -1,7 +1,7 @@
 //! QoS 1 and 2 messages that we send, and the queue behind them.
 //!
 //! Owns the exchanges in flight, in the order of their first transmission, and everything that
-//! uses one of our packet ids. Leaves to the connection how much may be in flight and how a
+//! uses one of our packet ids; behind them stands the [`Queue`]. Leaves to the connection how much may be in flight and how a
 //! PUBLISH is written. Read first: MQTT 5.0 sections 4.3.2, 4.3.3, 4.4 and 4.6.
 
 use alloc::collections::VecDeque;
@@ -11,8 +11,9 @@ use whinchat_codec::{PacketId, PubRecReason, QoS};
 
 use super::UnackedMessage;
 use super::packet_ids::PacketIds;
+use super::queue::{Queue, Queued};
+use crate::Ticket;
 use crate::message::{Message, SubscriptionIds};
-use crate::{DeliveryOptions, QueueLimits, QueuePolicy, Ticket};
 
 /// What one of our packet ids waits for.
 ///
@@ -97,15 +98,6 @@ impl Unsent {
     }
 }
 
-/// A message that waits for its turn.
-#[derive(Clone, Debug)]
-pub(crate) struct Queued<M> {
-    pub(crate) message: M,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    pub(crate) subscription_ids: SubscriptionIds,
-}
-
 /// ```text
 ///   queue        ┌── slots, oldest first ───────────────┐
 ///   m m m m  ──▶ │ Done  AwaitPubComp  Done  AwaitPubAck │ ──▶ peer
@@ -125,9 +117,7 @@ pub(crate) struct Sender<M> {
     resend_from: usize,
     packet_ids: PacketIds,
     gates: VecDeque<(Ticket, PacketId)>,
-    queue: VecDeque<Queued<M>>,
-    queue_bytes: u64,
-    overflowed: bool,
+    pub(crate) queue: Queue<M>,
 }
 
 impl<M> Sender<M> {
@@ -144,9 +134,7 @@ impl<M> Sender<M> {
             resend_from: 0,
             packet_ids,
             gates: VecDeque::new(),
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            overflowed: false,
+            queue: Queue::new(),
         }
     }
 
@@ -358,95 +346,9 @@ impl<M> Sender<M> {
             .pop_front_if(|(ticket, _)| *ticket <= committed)
             .map(|(_, id)| id)
     }
-
-    // ---- the queue ----
-
-    #[inline]
-    pub(crate) fn queue_len(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(crate) const fn queue_bytes(&self) -> u64 {
-        self.queue_bytes
-    }
-
-    pub(crate) const fn is_overflowed(&self) -> bool {
-        self.overflowed
-    }
-
-    pub(crate) fn queue(&self) -> impl Iterator<Item = &Queued<M>> {
-        self.queue.iter()
-    }
-
-    #[inline]
-    pub(crate) fn first_queued(&self) -> Option<&Queued<M>> {
-        self.queue.front()
-    }
 }
 
 impl<M: Message> Sender<M> {
-    /// Appends to the queue without a look at its limits.
-    pub(crate) fn push_queued(&mut self, queued: Queued<M>) {
-        self.queue_bytes += queued.message.byte_size() as u64;
-        self.queue.push_back(queued);
-    }
-
-    #[inline]
-    pub(crate) fn pop_queued(&mut self) -> Option<Queued<M>> {
-        let queued = self.queue.pop_front()?;
-        self.queue_bytes -= queued.message.byte_size() as u64;
-        give_back(&mut self.queue);
-        Some(queued)
-    }
-
-    /// Appends to the queue within its limits. `on_dropped` hears of older messages that make
-    /// room.
-    ///
-    /// # Errors
-    /// The queue is full and its policy refuses what is new.
-    pub(crate) fn enqueue(
-        &mut self,
-        message: &M,
-        options: &DeliveryOptions<'_>,
-        limits: &QueueLimits,
-        mut on_dropped: impl FnMut(M),
-    ) -> Result<(), QueueFull> {
-        let size = message.byte_size() as u64;
-        match limits.policy {
-            QueuePolicy::RefuseNew => {
-                // Below 90 % of both limits the queue takes messages again.
-                if self.overflowed
-                    && self.queue.len() as u64 * 10 < u64::from(limits.messages) * 9
-                    && u128::from(self.queue_bytes) * 10 < u128::from(limits.bytes) * 9
-                {
-                    self.overflowed = false;
-                }
-                if self.overflowed || !self.has_room(size, limits) {
-                    self.overflowed = true;
-                    return Err(QueueFull);
-                }
-            }
-            QueuePolicy::DropOldest => {
-                while !self.has_room(size, limits) {
-                    self.overflowed = true;
-                    on_dropped(self.pop_queued().ok_or(QueueFull)?.message);
-                }
-            }
-        }
-        self.push_queued(Queued {
-            message: message.clone(),
-            qos: options.qos,
-            retain: options.retain,
-            subscription_ids: SubscriptionIds::new(options.subscription_ids),
-        });
-        Ok(())
-    }
-
-    fn has_room(&self, size: u64, limits: &QueueLimits) -> bool {
-        (self.queue.len() as u64) < u64::from(limits.messages)
-            && self.queue_bytes.saturating_add(size) <= limits.bytes
-    }
-
     /// Turns every delivery that the peer has not taken over into a new message at the front of
     /// the queue, in order, and frees all packet ids. The messages behind a PUBREC go to
     /// `on_taken`: the peer has them.
@@ -462,7 +364,6 @@ impl<M: Message> Sender<M> {
                 Outgoing::AwaitSubAck | Outgoing::AwaitUnsubAck | Outgoing::Done => continue,
             };
             if let Some(message) = slot.message {
-                self.queue_bytes += message.byte_size() as u64;
                 self.queue.push_front(Queued {
                     message,
                     qos,
@@ -516,27 +417,22 @@ impl<M: Message> Sender<M> {
             slot.unsent = Unsent::No;
         }
         self.clear_done();
-        for queued in core::mem::take(&mut self.queue) {
-            if select(&queued.message) {
-                self.queue_bytes -= queued.message.byte_size() as u64;
-                taken.push(UnackedMessage {
-                    message: queued.message,
-                    qos: queued.qos,
-                    retain: queued.retain,
-                    was_sent: false,
-                    subscription_ids: queued.subscription_ids,
-                });
-            } else {
-                self.queue.push_back(queued);
-            }
-        }
+        self.queue.take_selected(select, |queued| {
+            taken.push(UnackedMessage {
+                message: queued.message,
+                qos: queued.qos,
+                retain: queued.retain,
+                was_sent: false,
+                subscription_ids: queued.subscription_ids,
+            });
+        });
         taken
     }
 }
 
 /// Gives the memory of a burst back once it is over. What a steady exchange needs stays.
 #[inline]
-fn give_back<T>(items: &mut VecDeque<T>) {
+pub(super) fn give_back<T>(items: &mut VecDeque<T>) {
     if items.is_empty() && items.capacity() > 64 {
         *items = VecDeque::new();
     }
@@ -552,7 +448,3 @@ const fn steps(from: PacketId, to: PacketId) -> u16 {
         (u16::MAX - from) + to
     }
 }
-
-/// The queue takes nothing new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueFull;

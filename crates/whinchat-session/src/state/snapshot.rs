@@ -150,7 +150,7 @@ impl<M: Message> SessionState<M> {
         }
 
         put_len(&mut out, self.queue_len());
-        for queued in sender.into_iter().flat_map(Sender::queue) {
+        for queued in sender.into_iter().flat_map(|sender| sender.queue.iter()) {
             out.push(queued.qos.into());
             out.push(flags(queued.retain, true));
             put_delivery(
@@ -220,7 +220,7 @@ impl<M: Message> SessionState<M> {
             let qos = QoS::try_from(reader.u8()?).map_err(|_| SnapshotError::Invalid("QoS"))?;
             let flags = reader.u8()?;
             let (subscription_ids, message) = reader.delivery(flags, &mut read)?;
-            sender.push_queued(Queued {
+            sender.queue.push(Queued {
                 message: message.ok_or(SnapshotError::Invalid("queue"))?,
                 qos,
                 retain: flags & RETAIN != 0,

@@ -1,0 +1,159 @@
+//! Messages that wait for their turn, within limits.
+//!
+//! Leaves to the connection when the turn comes.
+
+use alloc::collections::VecDeque;
+
+use whinchat_codec::QoS;
+
+use super::sender::give_back;
+use crate::message::{Message, SubscriptionIds};
+use crate::{DeliveryOptions, QueueLimits, QueuePolicy};
+
+/// A message that waits for its turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued<M> {
+    pub(crate) message: M,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: SubscriptionIds,
+}
+
+/// First in, first out.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue<M> {
+    messages: VecDeque<Queued<M>>,
+    bytes: u64,
+    overflowed: bool,
+}
+
+/// The queue takes nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueFull;
+
+impl<M> Queue<M> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            messages: VecDeque::new(),
+            bytes: 0,
+            overflowed: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it has met a limit and not yet recovered from that.
+    pub(crate) const fn is_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Queued<M>> {
+        self.messages.iter()
+    }
+
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Queued<M>> {
+        self.messages.front()
+    }
+}
+
+impl<M: Message> Queue<M> {
+    /// Appends without a look at the limits.
+    pub(crate) fn push(&mut self, queued: Queued<M>) {
+        self.bytes += queued.message.byte_size() as u64;
+        self.messages.push_back(queued);
+    }
+
+    /// Puts a message in front of all others, without a look at the limits: it had its turn.
+    pub(crate) fn push_front(&mut self, queued: Queued<M>) {
+        self.bytes += queued.message.byte_size() as u64;
+        self.messages.push_front(queued);
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Queued<M>> {
+        let queued = self.messages.pop_front()?;
+        self.bytes -= queued.message.byte_size() as u64;
+        give_back(&mut self.messages);
+        Some(queued)
+    }
+
+    /// Appends within the limits. `on_dropped` hears of older messages that make room.
+    ///
+    /// # Errors
+    /// The queue is full, and its policy refuses what is new or nothing can make enough room.
+    pub(crate) fn enqueue(
+        &mut self,
+        message: &M,
+        options: &DeliveryOptions<'_>,
+        limits: &QueueLimits,
+        mut on_dropped: impl FnMut(M),
+    ) -> Result<(), QueueFull> {
+        let size = message.byte_size() as u64;
+        match limits.policy {
+            QueuePolicy::RefuseNew => {
+                if self.overflowed && self.is_below_nine_tenths(limits) {
+                    self.overflowed = false;
+                }
+                if self.overflowed || !self.has_room(size, limits) {
+                    self.overflowed = true;
+                    return Err(QueueFull);
+                }
+            }
+            QueuePolicy::DropOldest => {
+                if size > limits.bytes || limits.messages == 0 {
+                    return Err(QueueFull);
+                }
+                self.overflowed = !self.has_room(size, limits);
+                while !self.has_room(size, limits) {
+                    on_dropped(self.pop().ok_or(QueueFull)?.message);
+                }
+            }
+        }
+        self.push(Queued {
+            message: message.clone(),
+            qos: options.qos,
+            retain: options.retain,
+            subscription_ids: SubscriptionIds::new(options.subscription_ids),
+        });
+        Ok(())
+    }
+
+    fn has_room(&self, size: u64, limits: &QueueLimits) -> bool {
+        (self.messages.len() as u64) < u64::from(limits.messages)
+            && self.bytes.saturating_add(size) <= limits.bytes
+    }
+
+    fn is_below_nine_tenths(&self, limits: &QueueLimits) -> bool {
+        self.messages.len() as u64 * 10 < u64::from(limits.messages) * 9
+            && u128::from(self.bytes) * 10 < u128::from(limits.bytes) * 9
+    }
+
+    /// Takes out the messages that `select` names, in order.
+    pub(crate) fn take_selected(
+        &mut self,
+        select: &mut impl FnMut(&M) -> bool,
+        mut on_taken: impl FnMut(Queued<M>),
+    ) {
+        for queued in core::mem::take(&mut self.messages) {
+            if select(&queued.message) {
+                self.bytes -= queued.message.byte_size() as u64;
+                on_taken(queued);
+            } else {
+                self.messages.push_back(queued);
+            }
+        }
+    }
+}
