@@ -23,7 +23,7 @@ use crate::{
     commons::Commons,
     hooks::{Action, Client, Decision, DeliverVerdict, MessageEvent},
     limits::Limit,
-    metrics::{DropLabel, PacketLabel},
+    metrics::DropLabel,
     shard::{Shard, Wire},
 };
 
@@ -292,14 +292,6 @@ impl Shard {
             }
         }
         self.metrics.messages_sent.of(qos).increment();
-        self.metrics
-            .packets_sent
-            .of(PacketLabel::Publish)
-            .increment();
-        self.metrics
-            .packets_sent_bytes
-            .of(PacketLabel::Publish)
-            .add((slot.out.len() - before) as u64);
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(index);

@@ -5,8 +5,13 @@
 
 use std::task::{Context, Poll};
 
+use whinchat_codec::{DecodeLimits, PacketType, frame_len};
+
 use super::{Life, Shard, Wire, slot::Phase};
-use crate::core::{end::Ending, mail::SlotKey};
+use crate::{
+    core::{end::Ending, mail::SlotKey},
+    metrics::ShardMetrics,
+};
 
 /// A flushed buffer larger than this is not kept for the next connection.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
@@ -110,6 +115,10 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
+        count_sent(
+            slot.out.get(slot.counted..).unwrap_or_default(),
+            &self.metrics,
+        );
         let mut cx = Context::from_waker(&slot.waker);
         slot.write_blocked = false;
         let mut failed = false;
@@ -133,6 +142,7 @@ impl Shard {
                 }
             }
         }
+        slot.counted = slot.out.len();
         if slot.out.is_empty() {
             let buffer = std::mem::take(&mut slot.out);
             if buffer.capacity() > 0
@@ -181,5 +191,21 @@ impl Shard {
             self.mark_dirty(index);
             self.ready.wake_driver();
         }
+    }
+}
+
+/// Counts the packets that `bytes` is made of, by looking at their first bytes alone.
+fn count_sent(mut bytes: &[u8], metrics: &ShardMetrics) {
+    let no_limits = DecodeLimits::default();
+    while let Some(packet_type) = bytes
+        .first()
+        .and_then(|first| PacketType::from_number(first >> 4))
+    {
+        let Ok(Some(len)) = frame_len(bytes, &no_limits) else {
+            return;
+        };
+        metrics.packets_sent.of(packet_type).increment();
+        metrics.packets_sent_bytes.of(packet_type).add(len as u64);
+        bytes = bytes.get(len..).unwrap_or_default();
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Slot {
     pub(crate) engine: Connection,
     /// Bytes for the peer that the socket has not taken; without memory of its own while empty.
     pub(crate) out: BytesMut,
+    /// Bytes at the front of `out` that belong to packets which are counted as sent.
+    pub(crate) counted: usize,
     /// The beginning of a packet whose rest has not arrived, or what came while reading was on hold.
     pub(crate) unread: Vec<u8>,
     pub(crate) waker: Waker,
@@ -116,6 +118,7 @@ impl Slot {
             phase: Phase::AwaitConnect,
             engine,
             out: BytesMut::new(),
+            counted: 0,
             unread: Vec::new(),
             waker: Waker::from(Arc::clone(&ready)),
             ready,
