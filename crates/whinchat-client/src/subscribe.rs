@@ -201,10 +201,12 @@ fn granted_qos(reason: SubAckReason) -> QoS {
 
 /// A stream of the messages that some filters match.
 ///
-/// Asking for the next message acknowledges the one before it, unless acks are [manual](SubscribeBuilder::manual_acks). Dropping
-/// the stream does not unsubscribe: what comes later, and what it had not handed out, goes to other streams with matching filters
-/// or to [`Client::unclaimed`](crate::Client::unclaimed); what it handed out last stays unacknowledged, and the broker sends it
-/// again when the session is resumed. [`unsubscribe`](Self::unsubscribe) ends it for good.
+/// Asking for the next message acknowledges the one before it, unless acks are [manual](SubscribeBuilder::manual_acks).
+///
+/// Dropping the stream does not unsubscribe. What comes later goes to other streams with a matching filter, or to
+/// [`Client::unclaimed`](crate::Client::unclaimed), and so does what no other stream had got. What it handed out last stays
+/// unacknowledged: it occupies its place in the receive window until the connection ends, and the broker sends it again when the
+/// session is resumed. [`acknowledge`](Self::acknowledge) it first, or end the stream with [`unsubscribe`](Self::unsubscribe).
 #[derive(Debug)]
 #[must_use = "messages wait in it, and hold back their acks"]
 pub struct Subscription {

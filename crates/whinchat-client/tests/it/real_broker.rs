@@ -159,6 +159,51 @@ async fn everything_arrives_though_both_connections_are_cut_again_and_again() {
     publishing.await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clones_publish_from_many_tasks_on_many_threads() {
+    const TASKS: usize = 8;
+    const EACH: usize = 200;
+    let broker = broker();
+    // A queue this short makes most of them wait in line.
+    let client = options(&broker, "many")
+        .queue_messages(3)
+        .connect()
+        .await
+        .unwrap();
+    let mut stream = client.subscribe("n").qos(QoS::ExactlyOnce).await.unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for n in 0..EACH {
+                    let qos = QoS::ALL[n % 3];
+                    client
+                        .publish("n", format!("{task} {n}"))
+                        .qos(qos)
+                        .await
+                        .unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut seen = vec![0; TASKS];
+    for _ in 0..TASKS * EACH {
+        let message = next(&mut stream).await;
+        let payload = String::from_utf8(message.payload().to_vec()).unwrap();
+        let (task, n) = payload.split_once(' ').unwrap();
+        let task: usize = task.parse().unwrap();
+        assert_eq!(
+            n,
+            seen[task].to_string(),
+            "each task's messages come in order"
+        );
+        seen[task] += 1;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_request_is_answered() {
     let broker = broker();
