@@ -186,7 +186,7 @@ async fn clones_publish_from_many_tasks_on_many_threads() {
             })
         })
         .collect();
-    let mut seen = vec![0; TASKS];
+    let mut seen = [0; TASKS];
     for _ in 0..TASKS * EACH {
         let message = next(&mut stream).await;
         let payload = String::from_utf8(message.payload().to_vec()).unwrap();
