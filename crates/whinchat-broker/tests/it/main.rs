@@ -16,3 +16,7 @@ mod connect;
 mod docs;
 mod metrics;
 mod qos;
+mod retained;
+mod sessions;
+mod shared;
+mod subscriptions;

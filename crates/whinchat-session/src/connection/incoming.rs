@@ -30,6 +30,9 @@ impl Connection {
         session: &mut SessionState<M>,
         out: &mut O,
     ) -> Result<Event<'p, M>, Violation> {
+        if self.role == Role::Server {
+            self.check_offered(&publish)?;
+        }
         let topic = if self.version.is_v5() {
             self.check_publish_v5(&publish)?
         } else {
@@ -74,27 +77,32 @@ impl Connection {
         Ok(Event::Publish(IncomingPublish { topic, publish }))
     }
 
+    /// Whether this server takes such messages. A client of 3.x was not told; it cannot be served.
+    #[inline]
+    fn check_offered(&self, publish: &PublishRef<'_>) -> Result<(), Violation> {
+        let qos = publish.guarantee.qos();
+        if qos > self.maximum_qos {
+            let max = self.maximum_qos;
+            return Err(Violation::QoSNotSupported { qos, max }); // v5 [MQTT-3.2.2-11]
+        }
+        if publish.retain && !self.retain_available {
+            return Err(Violation::RetainNotSupported); // v5 [MQTT-3.2.2-14]
+        }
+        Ok(())
+    }
+
     /// What 5.0 adds to PUBLISH; the topic name.
     #[inline]
     fn check_publish_v5<'p>(&mut self, publish: &PublishRef<'p>) -> Result<Topic<'p>, Violation> {
-        if self.role == Role::Server {
-            let qos = publish.guarantee.qos();
-            if qos > self.maximum_qos {
-                let max = self.maximum_qos;
-                return Err(Violation::QoSNotSupported { qos, max }); // v5 [MQTT-3.2.2-11]
-            }
-            if publish.retain && !self.retain_available {
-                return Err(Violation::RetainNotSupported); // v5 [MQTT-3.2.2-14]
-            }
-            if !publish.properties.is_empty()
-                && publish
-                    .properties
-                    .subscription_identifiers()
-                    .next()
-                    .is_some()
-            {
-                return Err(Violation::SubscriptionIdentifierFromClient); // v5 [MQTT-3.3.4-6]
-            }
+        if self.role == Role::Server
+            && !publish.properties.is_empty()
+            && publish
+                .properties
+                .subscription_identifiers()
+                .next()
+                .is_some()
+        {
+            return Err(Violation::SubscriptionIdentifierFromClient); // v5 [MQTT-3.3.4-6]
         }
         match publish.properties.topic_alias() {
             None => Ok(Topic::Borrowed(publish.topic)),
