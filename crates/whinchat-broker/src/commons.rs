@@ -16,6 +16,7 @@ use whinchat_topic::Subscribed;
 use crate::{
     clock::Clock,
     core::{
+        full_sessions::FullSessions,
         groups::{Groups, Membership},
         keys::{SessionKey, ShardId, SubscriberKey, partition_of},
         mail::{Mail, SlotKey},
@@ -40,6 +41,7 @@ pub(crate) struct Commons {
     pub(crate) subscriptions: SubscriptionIndex,
     pub(crate) retained: RwLock<Retained>,
     pub(crate) groups: Groups,
+    pub(crate) full_sessions: FullSessions,
     pub(crate) log: Arc<dyn Log>,
     /// False where the log commits nothing that anybody has to wait for.
     pub(crate) log_is_awaited: bool,
@@ -106,6 +108,7 @@ impl Commons {
             subscriptions: SubscriptionIndex::default(),
             retained: RwLock::new(Retained::new()),
             groups: Groups::default(),
+            full_sessions: FullSessions::default(),
             log,
             log_is_awaited,
             hooks,

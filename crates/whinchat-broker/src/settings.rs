@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) retained_bytes: u64,
     /// Bytes that wait for a socket before its connection counts as full.
     pub(crate) unsent_bytes: usize,
+    /// A publisher is refused if a queue that its message would go to is full.
+    pub(crate) refuses_when_full: bool,
     /// For the queues of sessions without a connection.
     pub(crate) queue: QueueLimits,
 }
@@ -101,6 +103,7 @@ impl Settings {
         Ok(Self {
             retained_bytes: limits.retained_bytes(),
             unsent_bytes: limits.unsent_size.as_usize(),
+            refuses_when_full: limits.queue_overflow == QueueOverflow::Refuse,
             queue: queue_limits(&limits),
             limits,
             listeners,

@@ -342,6 +342,7 @@ impl Shard {
             scheduled: Scheduled::default(),
             readiness: None,
             counted: Counted::Transient,
+            is_full: false,
             overflow_logged: false,
         })
     }

@@ -178,7 +178,12 @@ impl Shard {
             .sessions
             .numbered_mut(target.session.index, target.session.number)
         else {
-            return; // it ended while the message was on its way
+            // It ended while the message was on its way.
+            if let Some(group) = group {
+                let kept = Arc::clone(message.keep(&self.commons));
+                self.deliver_to_group(group, &kept);
+            }
+            return;
         };
         if target.partly && !may_receive(&self.commons, session, message.parts.topic) {
             self.metrics
@@ -356,7 +361,8 @@ impl Shard {
     }
 
     /// A session queued a message; those it is picked for go to readier members from here on.
-    fn note_queued(&self, index: u32) {
+    fn note_queued(&mut self, index: u32) {
+        self.note_fullness(index);
         if let Some(session) = self.sessions.get(index)
             && let Some(readiness) = &session.readiness
         {
@@ -366,6 +372,7 @@ impl Shard {
 
     /// An exchange of the session ended: it may have room again.
     pub(crate) fn note_progress(&mut self, index: u32) {
+        self.note_fullness(index);
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };

@@ -45,6 +45,8 @@ pub(crate) enum Ending {
     ConnectTimeout,
     /// Re-authentication failed.
     NotAuthorized,
+    /// A 3.x publisher has to be refused, which its version has no words for.
+    QueueFull,
     /// A topic name with too many levels.
     TopicNameInvalid,
     /// Another connection with the same client id.
@@ -69,6 +71,7 @@ impl Ending {
             | Self::Stalled
             | Self::ConnectTimeout => None,
             Self::NotAuthorized => Some(DisconnectReason::NotAuthorized),
+            Self::QueueFull => Some(DisconnectReason::QuotaExceeded),
             Self::TopicNameInvalid => Some(DisconnectReason::TopicNameInvalid),
             Self::TakenOver => Some(DisconnectReason::SessionTakenOver),
             Self::Kicked => Some(DisconnectReason::AdministrativeAction),
@@ -87,7 +90,7 @@ impl Ending {
             Self::Malformed => CloseLabel::Malformed,
             Self::Stalled => CloseLabel::Stalled,
             Self::NotAuthorized => CloseLabel::NotAuthorized,
-            Self::TopicNameInvalid => CloseLabel::Limit,
+            Self::TopicNameInvalid | Self::QueueFull => CloseLabel::Limit,
             Self::TakenOver => CloseLabel::TakenOver,
             Self::Kicked => CloseLabel::Administrative,
             Self::ShuttingDown => CloseLabel::Shutdown,
@@ -225,6 +228,7 @@ impl Shard {
             | Ending::ConnectTimeout
             | Ending::NotAuthorized
             | Ending::TopicNameInvalid
+            | Ending::QueueFull
             | Ending::Kicked
             | Ending::ShuttingDown
             | Ending::Panicked => {}
@@ -241,7 +245,7 @@ impl Shard {
         if session.will_at.is_some_and(|at| at <= now) {
             self.publish_will(index);
         }
-        self.redistribute(index);
+        self.redistribute(index, false);
         self.schedule_session(index);
     }
 
@@ -250,7 +254,8 @@ impl Shard {
         // v5 [MQTT-3.1.2-8]: the Will is published when its delay is over or the session ends.
         self.publish_will(index);
         self.remove_subscriptions(index);
-        self.redistribute(index);
+        self.redistribute(index, true);
+        self.forget_fullness(index);
         let Some(mut session) = self.sessions.remove(index) else {
             return;
         };
@@ -271,20 +276,20 @@ impl Shard {
     }
 
     /// Messages of shared subscriptions that the session has not received go to another member
-    /// (v5 section 4.8.2; those of QoS 2 that may have arrived stay, [MQTT-4.8.2-5]).
-    fn redistribute(&mut self, index: u32) {
+    /// (v5 section 4.8.2; those of QoS 2 that may have arrived stay, [MQTT-4.8.2-5]): to one that is
+    /// connected, or to any if the session is over.
+    fn redistribute(&mut self, index: u32, is_over: bool) {
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };
         if session.readiness.is_none() {
             return; // it never was a member
         }
-        let groups = Arc::clone(&self.commons);
-        let gone = session.slot.is_none();
+        let commons = Arc::clone(&self.commons);
         let unacked = session.state.take_unacked(|delivery| {
-            gone && delivery
+            delivery
                 .group
-                .is_some_and(|group| groups.groups.has_connected_member(group))
+                .is_some_and(|group| commons.groups.has_taker(group, !is_over))
         });
         for unacked in unacked {
             if let Some(group) = unacked.message.group {
@@ -340,7 +345,9 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        slot.scheduled = Default::default();
+        if !slot.scheduled.take_due(&self.wheel) {
+            return;
+        }
         if slot.deadline.is_some_and(|deadline| deadline <= now) {
             let ending = match slot.phase {
                 Phase::AwaitFlush => Ending::Lost,
@@ -392,7 +399,9 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };
-        session.scheduled = Default::default();
+        if !session.scheduled.take_due(&self.wheel) {
+            return;
+        }
         if session.slot.is_some() {
             return;
         }

@@ -192,15 +192,24 @@ impl Groups {
         durable.or(group.members.first()).map(|member| member.grant)
     }
 
-    /// True if a message that one member gave back can go to another one now.
-    pub(crate) fn has_connected_member(&self, key: GroupKey) -> bool {
+    /// True if a message that one member gave back can go to another one: to one that is
+    /// `connected`, or to one whose session keeps it.
+    pub(crate) fn has_taker(&self, key: GroupKey, connected: bool) -> bool {
         let state = self.state.lock();
         state.groups.get(key.index as usize).is_some_and(|group| {
             group.check == key.check
-                && group
-                    .members
-                    .iter()
-                    .any(|m| m.readiness.level() > Readiness::OFFLINE)
+                && group.members.iter().any(|member| {
+                    member.readiness.level() > Readiness::OFFLINE
+                        || (!connected && member.grant.is_durable())
+                })
+        })
+    }
+
+    /// True if the group has members and this holds for each of them.
+    pub(crate) fn all_members(&self, key: GroupKey, holds: impl Fn(SessionKey) -> bool) -> bool {
+        let state = self.state.lock();
+        state.groups.get(key.index as usize).is_some_and(|group| {
+            group.check == key.check && group.members.iter().all(|member| holds(member.session))
         })
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod census;
 pub(crate) mod connect;
 pub(crate) mod deliver;
 pub(crate) mod end;
+pub(crate) mod full_sessions;
 pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod mail;

@@ -33,6 +33,18 @@ pub(crate) struct Routed {
     pub(crate) reason: PubAckReason,
     /// What the answer waits for.
     pub(crate) ticket: Ticket,
+    /// It was not taken because a queue is full: an ack without a reason code would be a lie.
+    has_no_room: bool,
+}
+
+impl Routed {
+    fn refused(reason: PubAckReason) -> Self {
+        Self {
+            reason,
+            ticket: Ticket::NONE,
+            has_no_room: false,
+        }
+    }
 }
 
 impl Shard {
@@ -44,6 +56,11 @@ impl Shard {
     ) -> Flow {
         let publish = &incoming.publish;
         let routed = self.take_publish(session, incoming);
+        if routed.has_no_room && !self.slots[slot as usize].engine.version().is_v5() {
+            // 3.x has no way to say no. Without an ack it sends the message again when it is back.
+            self.end_connection(slot, Ending::QueueFull);
+            return Flow::Stop;
+        }
         match (publish.guarantee.packet_id(), routed.reason) {
             (Some(id), reason) => {
                 self.answer(slot, session, routed.ticket, |engine, now, state, wire| {
@@ -82,13 +99,15 @@ impl Shard {
             .increment();
         let replaced = match self.may_publish(session, topic, publish) {
             Ok(replaced) => replaced,
-            Err(reason) => {
-                return Routed {
-                    reason,
-                    ticket: Ticket::NONE,
-                };
-            }
+            Err(reason) => return Routed::refused(reason),
         };
+        if self.is_refused(publish.guarantee.qos(), TopicName::from_validated(topic)) {
+            self.metrics.limit_hits.of(Limit::QueueMessages).increment();
+            return Routed {
+                has_no_room: true,
+                ..Routed::refused(PubAckReason::QuotaExceeded)
+            };
+        }
         let publisher = self
             .sessions
             .get(session)
@@ -222,7 +241,11 @@ impl Shard {
             if reason == PubAckReason::Success && !message.retain {
                 reason = PubAckReason::NoMatchingSubscribers;
             }
-            return Routed { reason, ticket };
+            return Routed {
+                reason,
+                ticket,
+                has_no_room: false,
+            };
         }
         let picked = self.pick_members(&mut message, &routes);
         if self.commons.log_is_awaited && message.qos != QoS::AtMostOnce {
@@ -254,7 +277,11 @@ impl Shard {
                 );
             }
         }
-        Routed { reason, ticket }
+        Routed {
+            reason,
+            ticket,
+            has_no_room: false,
+        }
     }
 
     /// One member of each group (v5 [MQTT-4.8.2-4]).

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use whinchat_session::Ticket;
 use whinchat_topic::{Cursor, TopicFilter, TopicFilterBuf};
 
 use super::{
@@ -24,6 +25,8 @@ pub(crate) struct Scan {
     grant: Grant,
     /// What was set later reaches the subscription by itself.
     mark: u64,
+    /// Its SUBACK waits for this; so do the messages, which come behind it.
+    ticket: Ticket,
     cursor: Option<Cursor>,
 }
 
@@ -32,12 +35,19 @@ pub(crate) struct Scan {
 pub(crate) struct Scans(Vec<Scan>);
 
 impl Scan {
-    pub(crate) fn new(session: SessionKey, filter: &TopicFilter, grant: Grant, mark: u64) -> Self {
+    pub(crate) fn new(
+        session: SessionKey,
+        filter: &TopicFilter,
+        grant: Grant,
+        mark: u64,
+        ticket: Ticket,
+    ) -> Self {
         Self {
             session,
             filter: filter.to_owned(),
             grant,
             mark,
+            ticket,
             cursor: None,
         }
     }
@@ -76,6 +86,9 @@ impl Shard {
             .get(scan.session.index)
             .filter(|session| session.number == scan.session.number)?;
         let slot = self.slots.get(session.slot? as usize)?;
+        if scan.ticket > self.committed {
+            return Some(false);
+        }
         Some(slot.out.len() < self.settings.unsent_bytes / 4 && session.state.queue_len() <= CHUNK)
     }
 

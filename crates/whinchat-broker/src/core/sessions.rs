@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) readiness: Option<Arc<Readiness>>,
     /// How it was counted among the sessions that outlive their connections.
     pub(crate) counted: Counted,
+    /// Its queue is full, and publishers are refused for it.
+    pub(crate) is_full: bool,
     /// Its queue is full, and that was logged.
     pub(crate) overflow_logged: bool,
 }

@@ -215,7 +215,7 @@ impl Shard {
             Ticket::NONE
         };
         if let Some(mark) = scan_mark {
-            self.begin_scan(Scan::new(key, filter, grant, mark));
+            self.begin_scan(Scan::new(key, filter, grant, mark, ticket));
         }
         Ok((granted(options.qos), ticket))
     }

@@ -56,14 +56,15 @@ impl Future for Driver {
         shard.publish_system_topics();
         shard.read_mail();
         shard.accept(cx);
-        shard.wheel.take_due(shard.now, &mut this.due);
-        for timed in this.due.drain(..) {
-            shard.handle_due(timed);
-        }
         shard.continue_scans();
         shard.ready.take(&mut this.ready);
         for index in this.ready.drain(..) {
             shard.serve(index);
+        }
+        // Behind the reading: after a pause of the process nobody is cut whose packet had come in time.
+        shard.wheel.take_due(shard.now, &mut this.due);
+        for timed in this.due.drain(..) {
+            shard.handle_due(timed);
         }
         shard.end_turn();
         shard.metrics.shard_turns.increment();

@@ -57,6 +57,7 @@ impl Shard {
             self.appended.pop_front();
         }
         let Some(up_to) = up_to else { return false };
+        self.committed = up_to;
         while let Some((ticket, key)) = self.waiting.front() {
             if *ticket > up_to {
                 break;

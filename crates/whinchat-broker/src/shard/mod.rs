@@ -1,7 +1,7 @@
 //! One shard: a thread, the connections and sessions it owns, and its turn.
 //!
 //! ```text
-//!   turn:  accept ─► mail ─► timers ─► ready connections: read, decode, handle
+//!   turn:  accept ─► mail ─► ready connections: read, decode, handle ─► timers
 //!                                             │
 //!          log: append this turn's records ◄──┘
 //!          log: release what was committed
@@ -72,6 +72,8 @@ pub(crate) struct Shard {
     pub(crate) records: Records,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
+    /// The last ticket whose records are committed.
+    pub(crate) committed: Ticket,
     /// Connections with answers that wait for a ticket, in the order of their tickets.
     pub(crate) waiting: VecDeque<(Ticket, SlotKey)>,
     /// Letters of this turn, one list per shard.
@@ -124,6 +126,7 @@ impl Shard {
             scans: Scans::default(),
             records: Records::new(commons.log_is_awaited),
             appended: VecDeque::new(),
+            committed: Ticket::NONE,
             waiting: VecDeque::new(),
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
             dirty: Vec::new(),

@@ -33,6 +33,16 @@ impl Scheduled {
     pub(crate) fn is_set(self) -> bool {
         self.0.is_some()
     }
+
+    /// Called when an entry has come up: true if it is the one that counts, and not one of an earlier
+    /// deadline, or of who had the place before. Those must not be put back, or they never end.
+    pub(crate) fn take_due(&mut self, wheel: &TimerWheel) -> bool {
+        let is_due = self.0.is_some_and(|tick| tick < wheel.next);
+        if is_due {
+            self.0 = None;
+        }
+        is_due
+    }
 }
 
 /// See the module.
@@ -118,6 +128,21 @@ mod tests {
         wheel.schedule(Timed::Session(3), &mut at, Instant::from_millis(1000));
         assert_eq!(due(&mut wheel, 1250), [Timed::Session(3)]);
         assert_eq!(due(&mut wheel, 60_000), [Timed::Session(3)]);
+    }
+
+    #[test]
+    fn an_entry_that_was_overtaken_does_not_count() {
+        let mut wheel = TimerWheel::new(Instant::from_millis(0));
+        let mut at = Scheduled::default();
+        wheel.schedule(Timed::Slot(1), &mut at, Instant::from_millis(5000));
+        wheel.schedule(Timed::Slot(1), &mut at, Instant::from_millis(1000));
+        assert_eq!(due(&mut wheel, 1250), [Timed::Slot(1)]);
+        assert!(at.take_due(&wheel));
+        wheel.schedule(Timed::Slot(1), &mut at, Instant::from_millis(9000));
+        assert_eq!(due(&mut wheel, 5250), [Timed::Slot(1)]);
+        assert!(!at.take_due(&wheel), "that was the first one");
+        assert_eq!(due(&mut wheel, 9250), [Timed::Slot(1)]);
+        assert!(at.take_due(&wheel));
     }
 
     #[test]

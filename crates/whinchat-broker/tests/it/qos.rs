@@ -127,9 +127,9 @@ async fn v5_mqtt_4_4_0_2_a_pubrec_with_an_error_ends_the_exchange() {
         let mut publisher = Peer::connected(broker, V5, "p").await;
         publisher.publish_completed("t", "x").await;
         let got = subscriber.receive_publish().await;
-        let mut refusal = match pubrec(got.guarantee.packet_id().unwrap().get()) {
-            Packet::PubRec(pubrec) => pubrec,
-            _ => unreachable!(),
+        let id = got.guarantee.packet_id().unwrap().get();
+        let Packet::PubRec(mut refusal) = pubrec(id) else {
+            unreachable!()
         };
         refusal.reason = whinchat_codec::PubRecReason::QuotaExceeded;
         subscriber.send(Packet::PubRec(refusal)).await;

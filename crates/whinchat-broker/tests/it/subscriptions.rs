@@ -331,7 +331,7 @@ mod options_of_5_0 {
                 (0b0100_0000_u8, DisconnectReason::MalformedPacket),
                 (0b1000_0000, DisconnectReason::MalformedPacket),
                 (0b0011_0000, DisconnectReason::ProtocolError), // retain handling 3
-                (0b0000_0011, DisconnectReason::MalformedPacket), // QoS 3
+                (0b0000_0011, DisconnectReason::ProtocolError), // QoS 3
             ] {
                 let mut peer = Peer::connected(broker, V5, "c").await;
                 peer.send_bytes(&[0x82, 7, 0, 1, 0, 0, 1, b't', bits]).await;
@@ -540,7 +540,8 @@ mod limits {
             assert_eq!(suback.reasons, [SubAckReason::GrantedQoS0]);
             let suback = peer.subscribe(&beyond, QoS::AtMostOnce).await;
             assert_eq!(suback.reasons, [SubAckReason::TopicFilterInvalid]);
-            assert!(!peer.publish_acked(&just, "x").await.reason.is_error());
+            let mut publisher = Peer::connected(broker, V5, "p").await;
+            assert!(!publisher.publish_acked(&just, "x").await.reason.is_error());
             peer.take_payloads(&["x"]).await;
             let answer = peer.publish_acked(&beyond, "x").await;
             assert_eq!(answer.reason, PubAckReason::TopicNameInvalid);
