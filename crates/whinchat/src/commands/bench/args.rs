@@ -13,8 +13,9 @@ use super::processors::Processors;
 use super::quantity;
 use super::stamp::STAMP_BYTES;
 
-/// What of an unhurried window may be under way to one subscriber.
+/// What the default window lets be under way: messages to one subscriber, deliveries of one publisher.
 const OUTSTANDING_MAX: u64 = 10_000;
+const DELIVERIES_MAX: u64 = 50_000;
 const OUTSTANDING_BYTES_MAX: u64 = 4 << 20;
 
 /// Loads a broker and measures rate, latency, losses, and what it costs the broker.
@@ -61,8 +62,8 @@ pub(crate) struct Args {
     /// Messages per second and publisher. Latency then counts from the time at which a message was due.
     #[arg(short, long, value_name = "N", value_parser = rate, group = "pace")]
     rate: Option<f64>,
-    /// Messages of a publisher that may be on their way to subscribers. The default allows each subscriber 10,000
-    /// messages or 4 MiB from all publishers, and a publisher 1,000.
+    /// Messages of a publisher that may be on their way to subscribers. The default is 1,000, less if that were more than
+    /// 50,000 deliveries, or more than 10,000 messages or 4 MiB from all publishers to one subscriber.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "pace")]
     window: Option<u64>,
     /// Publishes as fast as the broker reads, whatever is delivered. At QoS 0 the broker may have to drop messages, which
@@ -240,7 +241,7 @@ impl Args {
             (Some(rate), ..) => Pace::Rate(rate),
             (_, Some(window), _) => Pace::Window(window),
             (_, _, true) => Pace::Flood,
-            (None, None, false) => Pace::Window(default_window(topology.heard(), self.payload)),
+            (None, None, false) => Pace::Window(default_window(topology, self.payload)),
         };
         Ok(Load {
             url: self.url.clone(),
@@ -300,10 +301,12 @@ impl Args {
     }
 }
 
-fn default_window(heard: u32, payload: usize) -> u64 {
-    let heard = u64::from(heard.max(1));
+fn default_window(topology: Topology, payload: usize) -> u64 {
+    let heard = u64::from(topology.heard().max(1));
+    let copies = u64::from(topology.copies().max(1));
     let by_bytes = OUTSTANDING_BYTES_MAX / (heard * payload as u64);
-    (OUTSTANDING_MAX / heard).min(by_bytes).clamp(2, 1_000)
+    let by_count = (OUTSTANDING_MAX / heard).min(DELIVERIES_MAX / copies);
+    by_count.min(by_bytes).clamp(2, 1_000)
 }
 
 fn count() -> impl clap::builder::TypedValueParser<Value = u32> {

@@ -41,7 +41,7 @@ struct Cell {
 
 #[derive(Serialize)]
 struct Run {
-    broker: &'static str,
+    program: &'static str,
     #[serde(flatten)]
     report: Report,
 }
@@ -107,7 +107,7 @@ impl Comparison {
                     ));
                     let report = self.measure_once(kind, scenario, load, progress)?;
                     runs.push(Run {
-                        broker: kind.name(),
+                        program: kind.name(),
                         report,
                     });
                 }
@@ -205,7 +205,7 @@ impl Comparison {
             for failure in &run.report.failures {
                 text += &format!(
                     "failed: {}, {}: {failure}\n",
-                    run.broker,
+                    run.program,
                     run.report.title()
                 );
             }
@@ -226,7 +226,7 @@ impl Cell {
         let reports = |kind: &Kind| {
             let name = kind.name();
             runs.iter()
-                .filter(move |run| run.broker == name)
+                .filter(move |run| run.program == name)
                 .map(|run| &run.report)
                 .collect::<Vec<_>>()
         };
@@ -255,7 +255,7 @@ impl Cell {
     fn faults(&self, broker: &str) -> u64 {
         self.runs
             .iter()
-            .filter(|run| run.broker == broker)
+            .filter(|run| run.program == broker)
             .map(|Run { report, .. }| {
                 report.lost + report.duplicates + report.reordered + report.foreign
             })

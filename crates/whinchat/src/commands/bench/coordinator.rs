@@ -21,7 +21,7 @@ use super::thread::{Common, Notice, Phase, Thread};
 const TICK: Duration = Duration::from_millis(20);
 
 /// A publisher whose window nothing opens for so long goes on without what is outstanding.
-const STALL: Duration = Duration::from_secs(1);
+const STALL: Duration = Duration::from_secs(3);
 
 /// No connection may become ready for so long.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -53,6 +53,8 @@ impl Kind {
         let (mut command, config) = match self {
             Self::Whinchat { program, threads } => {
                 let mut command = Command::new(program);
+                // Another broker on this machine may have the usual port.
+                command.env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0");
                 command.args([
                     "serve",
                     "--ephemeral",

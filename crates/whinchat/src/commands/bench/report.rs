@@ -245,7 +245,7 @@ impl Report {
             line(
                 "stalls",
                 format!(
-                    "{}: a publisher waited 1 s for messages that were lost",
+                    "{}: a publisher waited 3 s for messages that were lost",
                     self.stalls
                 ),
             );
