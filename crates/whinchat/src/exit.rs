@@ -14,6 +14,10 @@ pub(crate) enum Exit {
     Runtime,
     /// It was asked for wrongly: the command line, or the configuration.
     Usage,
+    /// The broker refused the connection, with this CONNACK code: as Mosquitto's tools end.
+    Refused(u8),
+    /// The time given with `-W` passed: 27, as with Mosquitto's tools.
+    TimedOut,
 }
 
 impl From<Exit> for ExitCode {
@@ -22,6 +26,8 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::Runtime => 1,
             Exit::Usage => 2,
+            Exit::Refused(code) => code,
+            Exit::TimedOut => 27,
         })
     }
 }

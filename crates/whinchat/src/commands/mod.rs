@@ -2,7 +2,11 @@
 
 mod bench;
 mod config;
+mod publish;
+mod rr;
 mod serve;
+mod sub;
+mod tool;
 
 use clap::Subcommand;
 
@@ -13,6 +17,10 @@ use crate::exit::Exit;
 pub(crate) enum Command {
     /// Runs the broker.
     Serve(serve::Args),
+    #[command(name = "pub")]
+    Publish(Box<publish::Args>),
+    Sub(Box<sub::Args>),
+    Rr(Box<rr::Args>),
     Bench(Box<bench::Args>),
     /// Checks a configuration, or prints the default one.
     Config(config::Args),
@@ -22,6 +30,9 @@ impl Command {
     pub(crate) fn run(self) -> Exit {
         match self {
             Self::Serve(args) => serve::run(args),
+            Self::Publish(args) => publish::run(*args),
+            Self::Sub(args) => sub::run(*args),
+            Self::Rr(args) => rr::run(*args),
             Self::Bench(args) => bench::run(*args),
             Self::Config(args) => config::run(args),
         }
