@@ -4,5 +4,11 @@
     reason = "a failed step of a test is a failed test"
 )]
 
+mod bench;
+mod broker;
 mod config;
+mod publish;
+mod rr;
 mod serve;
+mod sub;
+mod usage;
