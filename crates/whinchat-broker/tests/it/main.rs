@@ -11,6 +11,7 @@
 mod harness;
 mod peer;
 
+mod bad_input;
 mod config;
 mod connect;
 mod docs;
