@@ -14,3 +14,7 @@ pub use whinchat_client as client;
 pub use whinchat_codec as codec;
 pub use whinchat_session as session;
 pub use whinchat_topic as topic;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,6 +7,7 @@
 mod bench;
 mod broker;
 mod config;
+mod manual;
 mod publish;
 mod rr;
 mod serve;

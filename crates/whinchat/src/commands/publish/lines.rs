@@ -3,13 +3,12 @@
 //! Lines keep their order; many are under way at a time, and the end waits for all acks.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, stderr, stdin};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use whinchat_client::{Client, Completion};
 
-use super::{Letterhead, is_full};
+use super::{Letterhead, is_full, progress};
 use crate::commands::tool::Failure;
 
 /// Lines under way.
@@ -20,7 +19,7 @@ pub(super) async fn publish(
     letterhead: &Letterhead,
     is_quiet: bool,
 ) -> Result<(), Failure> {
-    let progress = progress(is_quiet);
+    let progress = progress::of_lines(is_quiet);
     let result = publish_all(client, letterhead, &progress).await;
     progress.finish_and_clear();
     result
@@ -99,31 +98,4 @@ async fn finish_first(under_way: &mut VecDeque<Completion>) -> Result<(), Failur
         outcome?;
     }
     Ok(())
-}
-
-/// A bar of the bytes read, if standard input is no keyboard and there is a terminal to draw on.
-fn progress(is_quiet: bool) -> ProgressBar {
-    if is_quiet || !stderr().is_terminal() || stdin().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match input_len() {
-        Some(len) => (
-            ProgressBar::new(len),
-            "{wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
-        ),
-        None => (
-            ProgressBar::no_length(),
-            "{spinner} {bytes} {binary_bytes_per_sec} {elapsed}",
-        ),
-    };
-    bar.with_style(
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    )
-}
-
-/// The size of standard input, if it is a file.
-fn input_len() -> Option<u64> {
-    let status = rustix::fs::fstat(stdin()).ok()?;
-    let is_file = rustix::fs::FileType::from_raw_mode(status.st_mode).is_file();
-    u64::try_from(status.st_size).ok().filter(|_| is_file)
 }

@@ -1,10 +1,12 @@
 //! `whinchat pub`: publishes messages.
 
 mod lines;
+mod progress;
 
 use std::time::Duration;
 
 use clap::ArgAction;
+use indicatif::ProgressBar;
 use whinchat_client::{
     Client, Publication, PublishError, PublishOutcome, PublishProperties, Utf8String,
 };
@@ -160,11 +162,28 @@ impl Args {
         letterhead: &Letterhead,
         payload: &Payload,
     ) -> Result<(), Failure> {
+        let progress =
+            progress::of_messages(self.repeat, payload.bytes().len(), self.connect.is_quiet());
+        let sent = self
+            .repeat_all(client, letterhead, payload, &progress)
+            .await;
+        progress.finish_and_clear();
+        sent
+    }
+
+    async fn repeat_all(
+        &self,
+        client: &Client,
+        letterhead: &Letterhead,
+        payload: &Payload,
+        progress: &ProgressBar,
+    ) -> Result<(), Failure> {
         for number in 0..self.repeat {
             if let (1.., Some(delay)) = (number, self.repeat_delay) {
                 tokio::time::sleep(delay).await;
             }
             let outcome = letterhead.publication(client, payload.bytes()).await?;
+            progress.inc(1);
             self.tell(outcome);
         }
         Ok(())

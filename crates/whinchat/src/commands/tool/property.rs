@@ -41,6 +41,7 @@ impl clap::Args for PropertyArgs {
                 .num_args(3..=4)
                 .value_names(["COMMAND", "NAME", "VALUE", "VALUE"])
                 .action(ArgAction::Append)
+                .help_heading("Properties")
                 .help(HELP),
         )
     }

@@ -1,0 +1,119 @@
+//! The manual of the tools holds: every option is in it, and every example does what it shows.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::broker::{Broker, result, whinchat};
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tools.md");
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn every_option_is_listed() {
+    let manual = manual();
+    for tool in ["pub", "sub", "rr", "bench"] {
+        let (_, help, _) = result(&whinchat(&[tool, "--help"]).output().unwrap());
+        let mut count = 0;
+        for line in help.lines() {
+            let line = line.trim_start();
+            if !line.starts_with('-') || line.starts_with("- ") {
+                continue;
+            }
+            let names = line.split([' ', ',']).filter(|word| word.starts_with('-'));
+            for name in names {
+                // `-h` and `--help` of bench are clap's own.
+                if tool == "bench" && matches!(name, "-h" | "--help") {
+                    continue;
+                }
+                let listed = [format!("`{name}`"), format!("`{name} ")];
+                assert!(
+                    listed.iter().any(|form| manual.contains(form)),
+                    "{tool} {name}"
+                );
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{tool}: {count} options");
+    }
+}
+
+#[test]
+fn every_example_does_what_it_shows() {
+    let manual = manual();
+    let blocks: Vec<_> = manual
+        .split("```console\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(blocks.len() > 4);
+    for block in blocks {
+        // A broker of its own for each, for one must not rest on what another left behind.
+        let broker = Broker::start();
+        let (commands, expected): (Vec<_>, Vec<_>) =
+            block.lines().partition(|line| line.starts_with("$ "));
+        let script: String = commands
+            .iter()
+            .map(|line| format!("{}\n", &line[2..]))
+            .collect();
+        let printed = run(&broker, &script);
+        let printed: Vec<_> = printed.lines().collect();
+        assert_eq!(printed.len(), expected.len(), "{script}\n{printed:#?}");
+        for (printed, expected) in printed.iter().zip(expected) {
+            assert!(
+                matches(printed, expected),
+                "{printed:?} is not {expected:?}, in\n{script}"
+            );
+        }
+    }
+}
+
+/// Runs a script as a reader would type it, with `whinchat` being this build and its broker this one.
+fn run(broker: &Broker, script: &str) -> String {
+    let prelude = r#"
+        whinchat() {
+            tool=$1; shift
+            case $tool in
+                bench) scenario=$1; shift; "$PROGRAM" bench "$scenario" "127.0.0.1:$PORT" "$@" ;;
+                *) "$PROGRAM" "$tool" -p "$PORT" "$@" ;;
+            esac
+        }
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &format!("{prelude}\n{script}")])
+        .env("PROGRAM", env!("CARGO_BIN_EXE_whinchat"))
+        .env("PORT", broker.port())
+        .env("TZ", "UTC")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let (_, stdout, stderr) = result(&output);
+    assert_eq!(stderr, "", "{script}");
+    stdout
+}
+
+/// Whether `text` is `pattern`, in which `...` stands for anything.
+fn matches(text: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split("...");
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut is_open = false;
+    for part in parts {
+        is_open = part.is_empty();
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty() || is_open
+}
+
+#[test]
+fn three_dots_stand_for_anything() {
+    assert!(matches("a 1 b 22 c", "a ... b ... c"));
+    assert!(matches("a 1", "a ..."));
+    assert!(!matches("a 1 b", "a ... c"));
+    assert!(!matches("ab", "a"));
+}
