@@ -51,9 +51,11 @@ const V5: &[Case] = &[
         property(client, "%F", &["payload-format-indicator", "1"], "1")
     }),
     ("message-expiry", message_expiry),
-    ("subscription-identifier", subscription_identifier),
     ("topic-alias", topic_alias),
 ];
+
+/// What only tools have whose user sets the number.
+const NUMBERS: &[Case] = &[("subscription-identifier", subscription_identifier)];
 
 pub(super) fn run(report: &mut Report, tools: &Tools, port: u16) {
     report.case("prepare", || tools.speaking(Version::V311, port).prepare());
@@ -71,7 +73,12 @@ pub(super) fn run(report: &mut Report, tools: &Tools, port: u16) {
             FROM_V311
         };
         let properties = if version == Version::V5 { V5 } else { &[] };
-        for (name, case) in ALWAYS.iter().chain(late).chain(properties) {
+        let numbers = if version == Version::V5 && tools.sets_numbers {
+            NUMBERS
+        } else {
+            &[]
+        };
+        for (name, case) in ALWAYS.iter().chain(late).chain(properties).chain(numbers) {
             report.case(&format!("{}/{name}", version.name()), || case(client));
         }
     }
@@ -350,20 +357,11 @@ fn subscription_identifier(client: Client<'_>) -> Result<(), String> {
 fn topic_alias(client: Client<'_>) -> Result<(), String> {
     let topic = "tools/v5/topic-alias";
     let mut subscriber = client.subscribe(&["-t", topic, "-q", "1"])?;
-    client.publish_input(
-        &[
-            "-t",
-            topic,
-            "-q",
-            "1",
-            "-l",
-            "-D",
-            "publish",
-            "topic-alias",
-            "5",
-        ],
-        "a\nb\nc\n",
-    )?;
+    let mut args = vec!["-t", topic, "-q", "1", "-l"];
+    if client.tools.sets_numbers {
+        args.extend(["-D", "publish", "topic-alias", "5"]);
+    }
+    client.publish_input(&args, "a\nb\nc\n")?;
     subscriber.expect(&[
         &format!("{topic}|1|0|a"),
         &format!("{topic}|1|0|b"),

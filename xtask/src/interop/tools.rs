@@ -52,6 +52,8 @@ pub(super) struct Tools {
     publish: Vec<String>,
     subscribe: Vec<String>,
     request: Vec<String>,
+    /// Topic aliases and Subscription Identifiers are for the user to set; ours sets both by itself.
+    pub(super) sets_numbers: bool,
 }
 
 impl Tools {
@@ -65,6 +67,7 @@ impl Tools {
             publish: tool("mosquitto_pub")?,
             subscribe: tool("mosquitto_sub")?,
             request: tool("mosquitto_rr")?,
+            sets_numbers: true,
         })
     }
 
@@ -74,6 +77,7 @@ impl Tools {
             publish: tool("pub"),
             subscribe: tool("sub"),
             request: tool("rr"),
+            sets_numbers: false,
         }
     }
 
@@ -90,7 +94,7 @@ impl Tools {
 /// The tools, a version and a broker.
 #[derive(Clone, Copy)]
 pub(super) struct Client<'a> {
-    tools: &'a Tools,
+    pub(super) tools: &'a Tools,
     pub(super) version: Version,
     port: u16,
 }
