@@ -158,6 +158,7 @@ fn run_folder() -> Result<PathBuf, Box<dyn Error>> {
 fn start_whinchat(program: &Path, log: &Path) -> Result<(Child, u16), Box<dyn Error>> {
     let mut child = Command::new(program)
         .args(["serve", "--listen", "mqtt://127.0.0.1:0"])
+        .env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(log)?)
