@@ -398,7 +398,9 @@ pub enum StartError {
     #[error("more than 65,535 listeners")]
     TooManyListeners,
     /// The admin port cannot be opened.
-    #[error("cannot open the admin port at {address}: {source}")]
+    #[error(
+        "cannot open the admin port at {address}: {source}; admin.listen takes another one, or \"none\""
+    )]
     Admin {
         /// Where.
         address: SocketAddr,
