@@ -96,7 +96,7 @@ section! {
         retained_messages: u32 = 1_000_000, 0 => u32::MAX as u64;
         /// Most bytes of retained messages. With "auto" 1 GiB or a quarter of memory_size, whichever is less.
         retained_size: Auto<ByteSize> = Auto::Auto, 0 => 1 << 44;
-        /// Most nodes of the index of retained topics: one for each level that no other topic shares.
+        /// Most nodes of an index of retained topics with a node for each level that no other topic shares. The index of this version has no nodes: retained_messages and retained_size bound all it holds.
         retained_nodes: u32 = 10_000_000, 1 => u32::MAX as u64;
         /// Most connects per second from one source address. With "none" there is no bound: a whole fleet may share one address.
         connects_per_address: Option<u32> = None, 1 => u32::MAX as u64;
@@ -114,7 +114,7 @@ section! {
         websocket_header_size: ByteSize = ByteSize::kib(8), 512 => 1 << 20;
         /// Most fragments of one WebSocket message. Read by WebSocket listeners, which this version does not have yet.
         websocket_fragments: u32 = 1_024, 1 => 1 << 20;
-        /// Longest payload of a will. A longer one is answered with 0x97.
+        /// Longest payload of a will. A longer one is answered with 0x95.
         will_size: ByteSize = ByteSize::kib(32), 0 => PACKET_BYTES_MAX;
         /// Memory of the process above which nothing new is queued or retained; publishers at QoS 1 and 2 are answered with 0x97. With "auto" half of the machine's memory or of the control group's limit.
         memory_size: Auto<ByteSize> = Auto::Auto, 32 << 20 => 1 << 50;

@@ -16,6 +16,7 @@ use whinchat_transport::Peer;
 use super::{
     end::Ending,
     keys::partition_of,
+    limits_met::Met,
     mail::{Arrival, Mail, SlotKey},
     sessions::{Counted, Session},
     wills::Will,
@@ -133,8 +134,20 @@ impl Shard {
             connect.properties.session_expiry_interval(),
         );
         let expiry_interval = self.granted_expiry(slot, &identity, asked);
+        if expiry_interval < asked {
+            let limit = if limits
+                .session_expiry_max
+                .is_some_and(|max| max.get() == expiry_interval)
+            {
+                Limit::SessionExpiryMax
+            } else {
+                Limit::AnonymousSessionExpiryMax
+            };
+            self.metrics.limit_hits.of(limit).increment();
+        }
         let keep_alive = match limits.keep_alive_max {
             Some(max) if connect.keep_alive == 0 || u32::from(connect.keep_alive) > max.get() => {
+                self.metrics.limit_hits.of(Limit::KeepAliveMax).increment();
                 u16::try_from(max.get()).ok()
             }
             _ => None,
@@ -152,9 +165,15 @@ impl Shard {
         let found = found.filter(|session| self.take_over(*session, connect.clean_start));
         if found.is_none()
             && expiry_interval > 0
-            && let Err(limit) = self.may_outlive(index, &identity)
+            && let Err((limit, value)) = self.may_outlive(index, &identity)
         {
-            self.metrics.limit_hits.of(limit).increment();
+            let met = Met {
+                limit,
+                client_id: Some(&connect.client_id),
+                peer: self.slots.get(index as usize).map(|slot| slot.peer),
+                value: &value,
+            };
+            self.limit_log.note(self.now, &self.metrics, &met);
             self.refuse(index, &Refusal::new(ConnAckReason::QuotaExceeded));
             return;
         }
@@ -347,12 +366,13 @@ impl Shard {
         })
     }
 
-    /// Counts one more session that outlives its connection, or says which limit is in the way.
-    fn may_outlive(&self, index: u32, identity: &Identity) -> Result<(), Limit> {
+    /// Whether one more session may outlive its connection; or which limit is in the way, and how many
+    /// there are.
+    fn may_outlive(&self, index: u32, identity: &Identity) -> Result<(), (Limit, usize)> {
         let limits = &self.settings.limits;
         let durable = self.commons.counts.durable_sessions.load(Ordering::Relaxed);
         if durable >= limits.durable_sessions as usize {
-            return Err(Limit::DurableSessions);
+            return Err((Limit::DurableSessions, durable));
         }
         let from_elsewhere = !self.slots[index as usize].peer.is_local();
         let anonymous = self
@@ -364,7 +384,7 @@ impl Shard {
             && from_elsewhere
             && anonymous >= limits.anonymous_sessions as usize
         {
-            return Err(Limit::AnonymousSessions);
+            return Err((Limit::AnonymousSessions, anonymous));
         }
         Ok(())
     }

@@ -16,9 +16,11 @@ use whinchat_topic::TopicName;
 
 use super::{
     end::Ending,
+    limits_met::Met,
     mail::{Mail, SlotKey},
 };
 use crate::{
+    config::ByteSize,
     hooks::{Authentication, AuthenticationRequest, Refusal},
     limits::Limit,
     shard::{
@@ -31,8 +33,19 @@ use crate::{
 impl Shard {
     /// The first packet of a connection.
     pub(crate) fn handle_connect(&mut self, index: u32, connect: &ConnectRef<'_>) -> Flow {
-        if let Err(refusal) = self.may_connect(index, connect) {
-            return self.refuse(index, &refusal);
+        match self.may_connect(index, connect) {
+            Ok(()) => {}
+            Err(NotAllowed::ByRule(refusal)) => return self.refuse(index, &refusal),
+            Err(NotAllowed::ByLimit(limit, value, reason)) => {
+                let met = Met {
+                    limit,
+                    client_id: Some(connect.client_id),
+                    peer: self.slots.get(index as usize).map(|slot| slot.peer),
+                    value: &value,
+                };
+                self.limit_log.note(self.now, &self.metrics, &met);
+                return self.refuse(index, &Refusal::new(reason));
+            }
         }
         let mut connect = connect.to_owned();
         let client_id_assigned = connect.client_id.is_empty();
@@ -96,12 +109,13 @@ impl Shard {
     }
 
     /// What can be said without knowing who it is.
-    fn may_connect(&self, index: u32, connect: &ConnectRef<'_>) -> Result<(), Refusal> {
+    fn may_connect(&self, index: u32, connect: &ConnectRef<'_>) -> Result<(), NotAllowed> {
         let slot = &self.slots[index as usize];
         let limits = &self.settings.listener(slot.listener).limits;
         let features = &self.settings.features;
         if let Some(elsewhere) = &self.settings.moved_to {
-            return Err(Refusal::new(elsewhere.reason).with_server_reference(&*elsewhere.server));
+            let refusal = Refusal::new(elsewhere.reason).with_server_reference(&*elsewhere.server);
+            return Err(refusal.into());
         }
         if connect.client_id.is_empty() {
             let refused = match connect.version {
@@ -110,45 +124,61 @@ impl Shard {
                 ProtocolVersion::V5 => false,
             };
             if refused {
-                return Err(Refusal::new(ConnAckReason::ClientIdentifierNotValid));
+                return Err(Refusal::new(ConnAckReason::ClientIdentifierNotValid).into());
             }
         }
-        let too_long = |limit: Limit, reason: ConnAckReason| {
-            self.metrics.limit_hits.of(limit).increment();
-            Err(Refusal::new(reason))
+        let held_under = |limit: Limit, length: usize, max: ByteSize, reason: ConnAckReason| {
+            if length as u64 > max.bytes() {
+                return Err(NotAllowed::ByLimit(limit, length, reason));
+            }
+            Ok(())
         };
-        if connect.client_id.len() as u64 > limits.client_id_size.bytes() {
-            return too_long(Limit::ClientIdSize, ConnAckReason::ClientIdentifierNotValid);
-        }
-        if connect
-            .user_name
-            .is_some_and(|name| name.len() as u64 > limits.user_name_size.bytes())
-        {
-            return too_long(Limit::UserNameSize, ConnAckReason::BadUserNameOrPassword);
-        }
-        if connect
-            .password
-            .is_some_and(|password| password.len() as u64 > limits.password_size.bytes())
-        {
-            return too_long(Limit::PasswordSize, ConnAckReason::BadUserNameOrPassword);
-        }
+        held_under(
+            Limit::ClientIdSize,
+            connect.client_id.len(),
+            limits.client_id_size,
+            ConnAckReason::ClientIdentifierNotValid,
+        )?;
+        held_under(
+            Limit::UserNameSize,
+            connect.user_name.map_or(0, str::len),
+            limits.user_name_size,
+            ConnAckReason::BadUserNameOrPassword,
+        )?;
+        held_under(
+            Limit::PasswordSize,
+            connect.password.map_or(0, <[u8]>::len),
+            limits.password_size,
+            ConnAckReason::BadUserNameOrPassword,
+        )?;
         let Some(will) = &connect.will else {
             return Ok(());
         };
-        if will.payload.len() as u64 > limits.will_size.bytes() {
-            return too_long(Limit::WillSize, ConnAckReason::PacketTooLarge);
-        }
+        held_under(
+            Limit::WillSize,
+            will.payload.len(),
+            limits.will_size,
+            ConnAckReason::PacketTooLarge,
+        )?;
+        held_under(
+            Limit::TopicSize,
+            will.topic.len(),
+            limits.topic_size,
+            ConnAckReason::TopicNameInvalid,
+        )?;
         if will.qos > features.maximum_qos {
-            return Err(Refusal::new(ConnAckReason::QoSNotSupported)); // v5 [MQTT-3.2.2-12]
+            return Err(Refusal::new(ConnAckReason::QoSNotSupported).into()); // v5 [MQTT-3.2.2-12]
         }
         if will.retain && !features.retain {
-            return Err(Refusal::new(ConnAckReason::RetainNotSupported)); // v5 [MQTT-3.2.2-13]
+            return Err(Refusal::new(ConnAckReason::RetainNotSupported).into()); // v5 [MQTT-3.2.2-13]
         }
         if TopicName::from_validated(will.topic)
             .check_levels(usize::from(limits.topic_levels))
             .is_err()
         {
-            return too_long(Limit::TopicLevels, ConnAckReason::TopicNameInvalid);
+            let levels = will.topic.split('/').count();
+            let reason = ConnAckReason::TopicNameInvalid;
+            return Err(NotAllowed::ByLimit(Limit::TopicLevels, levels, reason));
         }
         Ok(())
     }
@@ -187,6 +217,19 @@ impl Shard {
         slot.engine.refuse(reason, properties, &mut wire);
         self.end_connection(index, Ending::Refused);
         Flow::Stop
+    }
+}
+
+/// Why a CONNECT is refused without a question to anybody.
+enum NotAllowed {
+    ByRule(Refusal),
+    /// The limit, what was above it, and the answer.
+    ByLimit(Limit, usize, ConnAckReason),
+}
+
+impl From<Refusal> for NotAllowed {
+    fn from(refusal: Refusal) -> Self {
+        Self::ByRule(refusal)
     }
 }
 

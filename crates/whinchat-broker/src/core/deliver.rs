@@ -259,6 +259,7 @@ impl Shard {
                     .messages_dropped
                     .of(DropLabel::UnsentFull)
                     .increment();
+                self.metrics.limit_hits.of(Limit::UnsentSize).increment();
                 return;
             }
             frame.append_to(&mut slot.out, None);
@@ -313,12 +314,14 @@ impl Shard {
         };
         let durable = session.durable_number();
         let dropped = self.metrics.messages_dropped.of(DropLabel::QueueFull);
+        let mut made_room = false;
         let outcome = session.state.enqueue(
             self.now,
             delivery,
             options,
             &self.settings.queue,
             |oldest| {
+                made_room = true;
                 dropped.increment();
                 if let Some(number) = durable {
                     self.records.dropped(number, oldest.message.id);
@@ -333,6 +336,9 @@ impl Shard {
                 self.note_queued(index)
             }
         }
+        if made_room {
+            self.note_overflow(index);
+        }
     }
 
     /// Counts and records a message that a session will not get, and says once that its queue is full.
@@ -345,18 +351,37 @@ impl Shard {
             self.records.dropped(number, delivery.message.id);
         }
         if reason == DropReason::QueueFull {
-            self.metrics.limit_hits.of(Limit::QueueMessages).increment();
-            if !session.overflow_logged {
-                session.overflow_logged = true;
-                self.metrics.sessions_overflowed.add(1);
-                tracing::warn!(
-                    client_id = ?session.client_id,
-                    queued_messages = session.state.queue_len(),
-                    queued_bytes = session.state.queue_bytes(),
-                    limit = Limit::QueueMessages.option(),
-                    "the queue of a session is full"
-                );
-            }
+            self.note_overflow(index);
+        }
+    }
+
+    /// A session lost a message because its queue is full: counted each time, said once until it has
+    /// drained.
+    fn note_overflow(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        // The bound that is nearer is the one that was met.
+        let (messages, bytes) = (session.state.queue_len(), session.state.queue_bytes());
+        let queue = &self.settings.queue;
+        let by_count = messages as u128 * u128::from(queue.bytes)
+            >= u128::from(bytes) * u128::from(queue.messages);
+        let limit = if by_count {
+            Limit::QueueMessages
+        } else {
+            Limit::QueueSize
+        };
+        self.metrics.limit_hits.of(limit).increment();
+        if !session.overflow_logged {
+            session.overflow_logged = true;
+            self.metrics.sessions_overflowed.add(1);
+            tracing::warn!(
+                client_id = ?session.client_id,
+                queued_messages = messages,
+                queued_bytes = bytes,
+                limit = limit.option(),
+                "the queue of a session is full"
+            );
         }
     }
 
@@ -376,7 +401,10 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };
-        if session.overflow_logged && !session.state.is_overflowed() {
+        let queue = &self.settings.queue;
+        let has_drained = session.state.queue_len() as u64 * 10 < u64::from(queue.messages) * 9
+            && u128::from(session.state.queue_bytes()) * 10 < u128::from(queue.bytes) * 9;
+        if session.overflow_logged && has_drained {
             session.overflow_logged = false;
             self.metrics.sessions_overflowed.subtract(1);
         }

@@ -18,7 +18,7 @@ use std::sync::{Arc, atomic::Ordering};
 use whinchat_codec::{DisconnectProperties, DisconnectReason, PubAckReason};
 use whinchat_session::Violation;
 
-use super::{deliver::Outgoing, sessions::Counted};
+use super::{deliver::Outgoing, limits_met::Met, sessions::Counted};
 use crate::{
     hooks::{Client, Decision, DisconnectEvent},
     limits::Limit,
@@ -268,6 +268,9 @@ impl Shard {
             self.records
                 .session_end(session.partition(), session.number);
         }
+        if session.overflow_logged {
+            self.metrics.sessions_overflowed.subtract(1);
+        }
         let dropped = self
             .metrics
             .messages_dropped
@@ -366,18 +369,15 @@ impl Shard {
         }
         let limits = &self.settings.listener(slot.listener).limits;
         if slot.stalls_at(limits).is_some_and(|at| at <= now) {
-            self.metrics
-                .limit_hits
-                .of(Limit::UnsentStallTimeout)
-                .increment();
-            return self.end_connection(index, Ending::Stalled);
+            let bytes = slot.out.len();
+            self.end_by_limit(index, Limit::UnsentStallTimeout, &bytes);
+            return;
         }
-        if slot.packet_stalls_at(limits).is_some_and(|at| at <= now) {
-            self.metrics
-                .limit_hits
-                .of(Limit::PacketStallTimeout)
-                .increment();
-            return self.end_connection(index, Ending::Stalled);
+        let packet = slot.packet_stalls_at(limits).filter(|(at, _)| *at <= now);
+        if let Some((_, limit)) = packet {
+            let bytes = slot.unread.len();
+            self.end_by_limit(index, limit, &bytes);
+            return;
         }
         let mut wire = Wire::new(
             &mut slot.out,
@@ -392,6 +392,24 @@ impl Shard {
                 self.end_connection(index, Ending::Violated(violation));
             }
         }
+    }
+
+    /// The peer takes nothing, or sends nothing of what it has begun.
+    fn end_by_limit(&mut self, index: u32, limit: Limit, value: &usize) {
+        let Some(slot) = self.slots.get(index as usize) else {
+            return;
+        };
+        let met = Met {
+            limit,
+            client_id: slot
+                .session()
+                .and_then(|session| self.sessions.get(session))
+                .map(|session| &*session.client_id),
+            peer: Some(slot.peer),
+            value,
+        };
+        self.limit_log.note(self.now, &self.metrics, &met);
+        self.end_connection(index, Ending::Stalled);
     }
 
     fn handle_session_due(&mut self, index: u32) {
@@ -426,7 +444,7 @@ impl Shard {
             slot.deadline,
             slot.engine.poll_timeout(),
             slot.stalls_at(limits),
-            slot.packet_stalls_at(limits),
+            slot.packet_stalls_at(limits).map(|(at, _)| at),
         ];
         if let Some(next) = deadlines.into_iter().flatten().min() {
             self.wheel

@@ -12,6 +12,7 @@ pub(crate) mod end;
 pub(crate) mod full_sessions;
 pub(crate) mod groups;
 pub(crate) mod keys;
+pub(crate) mod limits_met;
 pub(crate) mod mail;
 pub(crate) mod message;
 pub(crate) mod packets;

@@ -3,7 +3,7 @@
 use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectReason, DisconnectRef, PacketRef};
 use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violation};
 
-use super::{end::Ending, mail::SlotKey, message::Delivery};
+use super::{end::Ending, limits_met::Met, mail::SlotKey, message::Delivery};
 use crate::{
     limits::Limit,
     shard::{Shard, Wire, read::Flow, slot::Phase},
@@ -195,7 +195,25 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return Flow::Stop;
         };
-        tracing::debug!(peer = %slot.peer, %violation, "a client broke a rule");
+        let client_id = slot
+            .session()
+            .and_then(|session| self.sessions.get(session))
+            .map(|session| &*session.client_id);
+        match limit_of(violation) {
+            Some(limit) => {
+                let met = Met {
+                    limit,
+                    client_id,
+                    peer: Some(slot.peer),
+                    value: &violation,
+                };
+                self.limit_log.note(self.now, &self.metrics, &met);
+            }
+            None => {
+                let client_id = client_id.map(tracing::field::debug);
+                tracing::debug!(client_id, peer = %slot.peer, %violation, "a client broke a rule");
+            }
+        }
         let mut wire = Wire::new(
             &mut slot.out,
             &mut self.records,
@@ -233,11 +251,17 @@ impl Shard {
         };
         match limit {
             Some(limit) => {
-                self.metrics.limit_hits.of(limit).increment();
-                tracing::warn!(client_id, peer = %slot.peer, limit = limit.option(), %error, "a client met a limit");
+                let met = Met {
+                    limit,
+                    client_id,
+                    peer: Some(slot.peer),
+                    value: error,
+                };
+                self.limit_log.note(self.now, &self.metrics, &met);
             }
             None => {
-                tracing::info!(client_id, peer = %slot.peer, %error, "a client sent bytes that are no packet")
+                let client_id = client_id.map(tracing::field::debug);
+                tracing::info!(client_id, peer = %slot.peer, %error, "a client sent bytes that are no packet");
             }
         }
         let mut wire = Wire::new(
@@ -248,5 +272,16 @@ impl Shard {
         );
         slot.engine.close_on_malformed(error, &mut wire);
         self.end_connection(index, Ending::Malformed);
+    }
+}
+
+/// The limit of ours behind a rule that a client broke.
+fn limit_of(violation: Violation) -> Option<Limit> {
+    if let Violation::ReceiveMaximumExceeded { .. } = violation {
+        Some(Limit::ReceiveMaximum)
+    } else if let Violation::TopicAliasTooHigh { .. } = violation {
+        Some(Limit::TopicAliasMaximum)
+    } else {
+        None
     }
 }

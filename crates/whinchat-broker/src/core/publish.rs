@@ -16,9 +16,11 @@ use super::{
     deliver::Outgoing,
     end::Ending,
     keys::GroupKey,
+    limits_met::Met,
     mail::Mail,
     message::{Message, Parts},
     records::Receiver,
+    retained::NoRoom,
     routing::{Routes, Target, find_routes},
 };
 use crate::{
@@ -55,7 +57,7 @@ impl Shard {
         incoming: &IncomingPublish<'_>,
     ) -> Flow {
         let publish = &incoming.publish;
-        let routed = self.take_publish(session, incoming);
+        let routed = self.take_publish(slot, session, incoming);
         if routed.has_no_room && !self.slots[slot as usize].engine.version().is_v5() {
             // 3.x has no way to say no. Without an ack it sends the message again when it is back.
             self.end_connection(slot, Ending::QueueFull);
@@ -91,18 +93,23 @@ impl Shard {
         Flow::Continue
     }
 
-    fn take_publish(&mut self, session: u32, incoming: &IncomingPublish<'_>) -> Routed {
+    fn take_publish(&mut self, slot: u32, session: u32, incoming: &IncomingPublish<'_>) -> Routed {
         let (topic, publish) = (incoming.topic.as_str(), &incoming.publish);
         self.metrics
             .messages_received
             .of(publish.guarantee.qos())
             .increment();
-        let replaced = match self.may_publish(session, topic, publish) {
+        let replaced = match self.may_publish(slot, session, topic, publish) {
             Ok(replaced) => replaced,
             Err(reason) => return Routed::refused(reason),
         };
         if self.is_refused(publish.guarantee.qos(), TopicName::from_validated(topic)) {
-            self.metrics.limit_hits.of(Limit::QueueMessages).increment();
+            self.meet_limit(
+                slot,
+                session,
+                Limit::QueueMessages,
+                &format_args!("{topic:?}"),
+            );
             return Routed {
                 has_no_room: true,
                 ..Routed::refused(PubAckReason::QuotaExceeded)
@@ -139,7 +146,8 @@ impl Shard {
 
     /// Whether the client may publish this; an interceptor's payload in place of its own.
     fn may_publish(
-        &self,
+        &mut self,
+        slot: u32,
         session: u32,
         topic: &str,
         publish: &PublishRef<'_>,
@@ -151,11 +159,8 @@ impl Shard {
                 .increment();
             return Err(PubAckReason::NotAuthorized); // v5 section 4.7.2: the server's own trees (T-36)
         }
-        if TopicName::from_validated(topic)
-            .check_levels(usize::from(self.settings.limits.topic_levels))
-            .is_err()
-        {
-            self.metrics.limit_hits.of(Limit::TopicLevels).increment();
+        if let Some((limit, value)) = self.topic_limit(slot, topic) {
+            self.meet_limit(slot, session, limit, &value);
             return Err(PubAckReason::TopicNameInvalid);
         }
         let session = self
@@ -203,11 +208,14 @@ impl Shard {
             let kept = message.keep(&self.commons);
             let commons = Arc::clone(&self.commons);
             let mut retained = commons.retained.write();
-            if retained.set(kept, &self.settings).is_err() {
-                self.metrics
-                    .limit_hits
-                    .of(Limit::RetainedMessages)
-                    .increment();
+            if let Err(NoRoom { limit, value }) = retained.set(kept, &self.settings) {
+                let met = Met {
+                    limit,
+                    client_id: None,
+                    peer: None,
+                    value: &value,
+                };
+                self.limit_log.note(self.now, &self.metrics, &met);
                 reason = PubAckReason::QuotaExceeded;
             } else if commons.log_is_awaited {
                 ticket = ticket.max(self.records.message(kept));

@@ -12,7 +12,7 @@ use whinchat_session::Instant;
 use whinchat_topic::{Cursor, NameIndex, TopicFilter, TopicName};
 
 use super::message::Message;
-use crate::settings::Settings;
+use crate::{limits::Limit, settings::Settings};
 
 /// All retained messages.
 pub(crate) struct Retained {
@@ -29,7 +29,11 @@ struct Entry {
 
 /// A retained message that found no room; it was delivered to those who are there all the same.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
+pub(crate) struct NoRoom {
+    pub(crate) limit: Limit,
+    /// How many messages or bytes there would have been.
+    pub(crate) value: u64,
+}
 
 impl Retained {
     pub(crate) fn new() -> Self {
@@ -56,10 +60,19 @@ impl Retained {
         }
         let old = self.names.get(topic).map(|old| old.message.size());
         let bytes = self.bytes - old.unwrap_or(0) + message.size();
-        let full = bytes as u64 > settings.retained_bytes
-            || (old.is_none() && self.names.len() >= settings.limits.retained_messages as usize);
-        if full {
-            return Err(NoRoom);
+        let limits = &settings.limits;
+        let held_under = |limit: Limit, value: usize, max: u64| {
+            let value = value as u64;
+            if value > max {
+                return Err(NoRoom { limit, value });
+            }
+            Ok(())
+        };
+        held_under(Limit::RetainedSize, bytes, settings.retained_bytes)?;
+        if old.is_none() {
+            let messages = self.names.len() + 1;
+            let most = u64::from(limits.retained_messages);
+            held_under(Limit::RetainedMessages, messages, most)?;
         }
         self.mark += 1;
         self.bytes = bytes;

@@ -35,15 +35,12 @@ impl Shard {
         let id = subscribe.properties.subscription_identifier();
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut ticket = Ticket::NONE;
+        let most = self.filters_allowed(slot, session, subscribe.subscriptions.len());
         for (place, subscription) in subscribe.subscriptions.iter().enumerate() {
-            let reason = if place >= usize::from(self.settings.limits.filters_per_subscribe) {
-                self.metrics
-                    .limit_hits
-                    .of(Limit::FiltersPerSubscribe)
-                    .increment();
+            let reason = if place >= most {
                 Err(SubAckReason::QuotaExceeded)
             } else {
-                self.subscribe(session, subscription.filter, subscription.options, id)
+                self.subscribe(slot, session, subscription.filter, subscription.options, id)
             };
             match reason {
                 Ok((granted, waits)) => {
@@ -69,8 +66,27 @@ impl Shard {
         Flow::Continue
     }
 
+    /// How many of the filters of one packet are looked at.
+    fn filters_allowed(&mut self, slot: u32, session: u32, asked: usize) -> usize {
+        let listener = self
+            .slots
+            .get(slot as usize)
+            .map_or(0, |slot| slot.listener);
+        let most = usize::from(
+            self.settings
+                .listener(listener)
+                .limits
+                .filters_per_subscribe,
+        );
+        if asked > most {
+            self.meet_limit(slot, session, Limit::FiltersPerSubscribe, &asked);
+        }
+        most
+    }
+
     fn subscribe(
         &mut self,
+        slot: u32,
         session_index: u32,
         text: &str,
         options: SubscriptionOptions,
@@ -79,14 +95,11 @@ impl Shard {
         // v5 [MQTT-4.7.1-1], [MQTT-4.7.3-1], [MQTT-4.8.2-1]
         let subscribed = Subscribed::parse(text).map_err(|_| SubAckReason::TopicFilterInvalid)?;
         let filter = subscribed.filter();
-        let limits = &self.settings.limits;
-        if filter
-            .check_levels(usize::from(limits.topic_levels))
-            .is_err()
-        {
-            self.metrics.limit_hits.of(Limit::TopicLevels).increment();
+        if let Some((limit, value)) = self.topic_limit(slot, filter.as_str()) {
+            self.meet_limit(slot, session_index, limit, &value);
             return Err(SubAckReason::TopicFilterInvalid);
         }
+        let limits = &self.settings.limits;
         let features = &self.settings.features;
         if filter.is_wildcard() && !features.wildcard_subscriptions {
             return Err(SubAckReason::WildcardSubscriptionsNotSupported);
@@ -129,17 +142,16 @@ impl Shard {
         let known = session.subscriptions.get(text).copied();
         if known.is_none() {
             if session.subscriptions.len() >= limits.subscriptions_per_session as usize {
-                self.metrics
-                    .limit_hits
-                    .of(Limit::SubscriptionsPerSession)
-                    .increment();
+                let most = session.subscriptions.len();
+                self.meet_limit(slot, session_index, Limit::SubscriptionsPerSession, &most);
                 return Err(SubAckReason::QuotaExceeded);
             }
             if !self
                 .commons
                 .take_subscription(limits.subscriptions as usize)
             {
-                self.metrics.limit_hits.of(Limit::Subscriptions).increment();
+                let most = limits.subscriptions;
+                self.meet_limit(slot, session_index, Limit::Subscriptions, &most);
                 return Err(SubAckReason::QuotaExceeded);
             }
             self.metrics.subscriptions.add(1);
@@ -229,8 +241,14 @@ impl Shard {
     ) -> Flow {
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         let mut ticket = Ticket::NONE;
-        for text in unsubscribe.filters.iter() {
-            let (reason, waits) = self.unsubscribe(session, text);
+        let most = self.filters_allowed(slot, session, unsubscribe.filters.len());
+        for (place, text) in unsubscribe.filters.iter().enumerate() {
+            let (reason, waits) = if place >= most {
+                // UNSUBACK has no code for a quota.
+                (UnsubAckReason::ImplementationSpecificError, Ticket::NONE)
+            } else {
+                self.unsubscribe(session, text)
+            };
             reasons.push(reason);
             ticket = ticket.max(waits);
         }

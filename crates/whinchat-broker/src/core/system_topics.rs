@@ -120,6 +120,12 @@ impl Shard {
                 "publish/messages/dropped",
                 sum(&|shard| shard.messages_dropped.total()),
             ),
+            (
+                "clients/overflowed",
+                metrics
+                    .sum_gauge(|shard| shard.sessions_overflowed.value())
+                    .to_string(),
+            ),
             ("retained messages/count", retained_count.to_string()),
             ("store/messages/count", retained_count.to_string()),
             ("store/messages/bytes", retained_bytes.to_string()),

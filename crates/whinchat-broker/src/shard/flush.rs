@@ -153,6 +153,7 @@ impl Shard {
                 self.buffers.push(buffer);
             }
         }
+        let is_blocked = slot.write_blocked;
         let closing = matches!(slot.phase, Phase::AwaitFlush);
         if failed {
             self.end_connection(index, Ending::Lost);
@@ -160,6 +161,9 @@ impl Shard {
             self.close_flushed(index);
         } else {
             self.refill(index);
+            if is_blocked {
+                self.schedule_slot(index); // from here on the peer is watched
+            }
         }
     }
 

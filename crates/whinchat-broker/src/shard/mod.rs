@@ -40,6 +40,7 @@ use crate::{
         census::Census,
         deliver::Frames,
         keys::ShardId,
+        limits_met::LimitLog,
         mail::{Mail, SlotKey},
         message::Delivery,
         records::Records,
@@ -70,6 +71,7 @@ pub(crate) struct Shard {
     pub(crate) frames: Frames,
     pub(crate) scans: Scans,
     pub(crate) records: Records,
+    pub(crate) limit_log: LimitLog,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -125,6 +127,7 @@ impl Shard {
             frames: Frames::default(),
             scans: Scans::default(),
             records: Records::new(commons.log_is_awaited),
+            limit_log: LimitLog::default(),
             appended: VecDeque::new(),
             committed: Ticket::NONE,
             waiting: VecDeque::new(),

@@ -16,7 +16,10 @@ use whinchat_codec::Connect;
 use whinchat_session::{ConnAckOptions, Connection, Instant, Ticket};
 use whinchat_transport::{Peer, Stream};
 
-use crate::{hooks::Exchange, limits::BrokerLimits};
+use crate::{
+    hooks::Exchange,
+    limits::{BrokerLimits, Limit},
+};
 
 use super::{
     ready::{ReadyList, SlotWaker},
@@ -91,8 +94,9 @@ pub(crate) struct Slot {
     pub(crate) deadline: Option<Instant>,
     /// When the peer last took bytes, while some wait for it.
     pub(crate) progress_at: Instant,
-    /// When the packet that is incomplete began, or last grew by enough.
+    /// When the packet that is incomplete began, and when it last grew.
     pub(crate) packet_began_at: Instant,
+    pub(crate) packet_grew_at: Instant,
     pub(crate) packet_bytes: usize,
     /// The last ticket that the connection is on the waiting list for.
     pub(crate) awaits: Ticket,
@@ -134,6 +138,7 @@ impl Slot {
             deadline: None,
             progress_at: now,
             packet_began_at: now,
+            packet_grew_at: now,
             packet_bytes: 0,
             awaits: Ticket::NONE,
         }
@@ -171,22 +176,28 @@ impl Slot {
         if is_another || self.packet_bytes == 0 {
             self.packet_began_at = now;
         }
+        self.packet_grew_at = now;
         self.packet_bytes = self.unread.len();
     }
 
-    /// When the packet that has begun has to be there: it may stand still for a while, and is held
-    /// to a lowest rate after that.
-    pub(crate) fn packet_stalls_at(&self, limits: &BrokerLimits) -> Option<Instant> {
+    /// When the packet that has begun has stood still for too long, or has come too slowly, and by
+    /// which limit. The lowest rate counts from the time that it may stand still.
+    pub(crate) fn packet_stalls_at(&self, limits: &BrokerLimits) -> Option<(Instant, Limit)> {
         if self.unread.is_empty() || self.read_paused {
             return None;
         }
-        let by_rate = match limits.packet_rate_min.bytes() {
-            0 => 0,
-            rate => self.unread.len() as u64 * 1_000 / rate,
+        let patience = limits.packet_stall_timeout;
+        let stands = (
+            self.packet_grew_at.saturating_add(patience),
+            Limit::PacketStallTimeout,
+        );
+        let Some(by_rate) =
+            (self.unread.len() as u64 * 1_000).checked_div(limits.packet_rate_min.bytes())
+        else {
+            return Some(stands);
         };
-        let patience = limits
-            .packet_stall_timeout
-            .saturating_add(Duration::from_millis(by_rate));
-        Some(self.packet_began_at.saturating_add(patience))
+        let due = self.packet_began_at.saturating_add(patience);
+        let crawls = (due.saturating_add_millis(by_rate), Limit::PacketRateMin);
+        Some(if crawls.0 < stands.0 { crawls } else { stands })
     }
 }

@@ -9,12 +9,14 @@
 )]
 
 mod harness;
+mod log_lines;
 mod peer;
 
 mod bad_input;
 mod config;
 mod connect;
 mod docs;
+mod limits;
 mod metrics;
 mod qos;
 mod retained;

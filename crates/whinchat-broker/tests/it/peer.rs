@@ -98,6 +98,16 @@ impl Peer {
         self.send_bytes(&bytes).await;
     }
 
+    /// Sends what the broker may close the connection for before it has all of it.
+    pub(crate) async fn send_refused(&mut self, packet: impl IntoPacket) {
+        let mut bytes = BytesMut::new();
+        packet
+            .into_packet()
+            .encode(self.version, &mut bytes)
+            .expect("a packet of this version");
+        self.stream.write_all(&bytes).await.ok();
+    }
+
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream
             .write_all(bytes)
