@@ -1,6 +1,6 @@
 //! `whinchat bench`: every message is accounted for.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -148,6 +148,29 @@ fn the_table_names_what_was_measured() {
         stdout.contains("\n  faults      0 lost, 0 duplicated, 0 reordered, 0 foreign\n"),
         "{stdout}"
     );
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_run_with_1_and_what_was_lost() {
+    let broker = Broker::start();
+    let mut first = broker.subscribe(&["-t", "+/0", "-F", "%l", "-C", "1"]);
+    let url = format!("127.0.0.1:{}", broker.port());
+    let arguments = [
+        "bench", "p2p", &url, "--pairs", "2", "-d", "1h", "--drain", "50ms", "--json",
+    ];
+    let running = whinchat(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(first.line(), "16");
+    drop(broker);
+    let (code, stdout, stderr) = result(&running.wait_with_output().unwrap());
+    assert_eq!((code, stderr.as_str()), (1, ""), "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["failures"].as_array().unwrap().len(), 4, "{stdout}");
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!(count("sent"), count("received") + count("lost"));
 }
 
 #[test]

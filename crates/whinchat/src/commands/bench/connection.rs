@@ -42,7 +42,7 @@ enum Role {
 }
 
 /// Connects, subscribes, reports that it is ready, does its part of the run, and leaves when the run closes.
-pub(super) async fn run(plan: ConnectionPlan, thread: Rc<Thread>) -> Result<(), Failure> {
+pub(super) async fn run(plan: &ConnectionPlan, thread: Rc<Thread>) -> Result<(), Failure> {
     let load = &thread.load;
     let is_kept = load.persistent && matches!(plan.part, Part::Subscriber { .. });
     let (wire, role, greeting) = {
@@ -89,15 +89,25 @@ pub(super) async fn run(plan: ConnectionPlan, thread: Rc<Thread>) -> Result<(), 
             publisher.start(load, start_ns);
         }
     }
-    tokio::select! {
+    let failed = tokio::select! {
         biased;
-        failed = poll_fn(|cx| connection.poll(cx, &thread)) => failed?,
-        _ = phase.wait_for(|phase| *phase == Phase::Close) => {}
+        ended = poll_fn(|cx| connection.poll(cx, &thread)) => ended.err(),
+        _ = phase.wait_for(|phase| *phase == Phase::Close) => None,
+    };
+    let is_open = failed.is_none();
+    if let Some(failure) = failed {
+        thread.report_failure(plan, failure);
+        // How much it misses is certain when the publishers have sent their last.
+        let _ = phase.wait_for(|phase| *phase == Phase::Close).await;
     }
     if let Role::Subscriber(subscriber) = &connection.role {
         subscriber.close(&mut thread.tally.borrow_mut());
     }
-    disconnect(&mut connection.wire, is_kept).await?;
+    if !is_open {
+        return Ok(());
+    }
+    // The broker may be faster to close, and all is counted by now.
+    let _ = disconnect(&mut connection.wire, is_kept).await;
     if is_kept && !connection.wire.version().is_v5() {
         // Before 5.0 only a clean session ends one that was kept.
         let _turn = thread

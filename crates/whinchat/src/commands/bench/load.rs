@@ -199,8 +199,9 @@ impl Load {
                 connections,
                 subscribe,
             } => {
+                // As devices have it: a level of its own, and below it everything that is meant for it.
                 for number in 0..connections {
-                    let filter = subscribe.then(|| self.topic(number));
+                    let filter = subscribe.then(|| format!("{}/command/#", self.topic(number)));
                     add(
                         number,
                         "i",

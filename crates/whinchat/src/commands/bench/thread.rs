@@ -102,13 +102,8 @@ impl Thread {
         for plan in plans {
             let thread = Rc::clone(&thread);
             connections.spawn_local(async move {
-                let client_id = plan.client_id.clone();
-                let publisher = match &plan.part {
-                    Part::Publisher { number, .. } => Some(*number),
-                    Part::Subscriber { .. } => None,
-                };
-                if let Err(failure) = connection::run(plan, Rc::clone(&thread)).await {
-                    thread.report_failure(client_id, failure, publisher);
+                if let Err(failure) = connection::run(&plan, Rc::clone(&thread)).await {
+                    thread.report_failure(&plan, failure);
                 }
             });
         }
@@ -127,10 +122,13 @@ impl Thread {
         let _ = self.notices.send(Notice::Ready);
     }
 
-    fn report_failure(&self, client_id: String, failure: Failure, publisher: Option<u32>) {
-        if let Some(gauge) = publisher.and_then(|number| self.gauges.get(number as usize)) {
+    pub(super) fn report_failure(&self, plan: &ConnectionPlan, failure: Failure) {
+        if let Part::Publisher { number, .. } = plan.part
+            && let Some(gauge) = self.gauges.get(number as usize)
+        {
             gauge.finish();
         }
+        let client_id = plan.client_id.clone();
         let _ = self.notices.send(Notice::Failed { client_id, failure });
     }
 }
