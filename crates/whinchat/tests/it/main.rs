@@ -3,10 +3,15 @@
     clippy::unwrap_used,
     reason = "a failed step of a test is a failed test"
 )]
+#![expect(
+    clippy::duplicate_mod,
+    reason = "each example is compiled as it stands, with its own copy of what it shares"
+)]
 
 mod bench;
 mod broker;
 mod config;
+mod examples;
 mod manual;
 mod publish;
 mod rr;
