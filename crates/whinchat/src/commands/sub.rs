@@ -150,6 +150,7 @@ impl Args {
             return Ok(End::Done);
         }
         let mut printed = 0;
+        let mut missed = 0;
         loop {
             let message = tokio::select! {
                 biased;
@@ -179,6 +180,15 @@ impl Args {
                 if printer.print(&message)? == Reader::IsGone {
                     return Ok(End::Done);
                 }
+            }
+            if let Some(stream) = &stream
+                && stream.missed() > missed
+                && !self.connect.is_quiet()
+            {
+                missed = stream.missed();
+                note(format_args!(
+                    "warning: {missed} messages of QoS 0 came faster than they were read and are lost"
+                ));
             }
             let is_last = self.count == Some(printed);
             // Together if they come together; at once if they do not.

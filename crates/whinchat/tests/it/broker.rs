@@ -41,6 +41,18 @@ impl Broker {
         Self::start_with(&["--listen", url])
     }
 
+    /// Ends this one and starts another on the same port; nothing survives.
+    pub(crate) fn restart(self) -> Self {
+        let port = self.port.clone();
+        drop(self);
+        Self::start_with(&["--listen", &format!("127.0.0.1:{port}")]).with_port(port)
+    }
+
+    fn with_port(mut self, port: String) -> Self {
+        self.port = port;
+        self
+    }
+
     fn start_with(arguments: &[&str]) -> Self {
         let mut child = whinchat(&["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -150,6 +162,14 @@ impl Subscriber {
         let mut line = String::new();
         self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
+    }
+
+    /// The next line for people.
+    #[track_caller]
+    pub(crate) fn note(&mut self) -> String {
+        let mut line = String::new();
+        self.notes.read_line(&mut line).unwrap();
+        line
     }
 
     /// Reads nothing more of its output, as `head` does.

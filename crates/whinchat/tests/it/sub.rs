@@ -223,6 +223,25 @@ fn a_will_is_published_when_the_tool_is_killed() {
 }
 
 #[test]
+fn a_lost_connection_is_told_and_made_again() {
+    let broker = Broker::start();
+    let mut sub = broker.subscribe(&["-t", "r"]);
+    let broker = broker.restart();
+    let note = sub.note();
+    assert!(
+        note.starts_with("warning: ") && note.contains("next attempt in "),
+        "{note}"
+    );
+    // Retained, for nothing else tells when the new broker knows the subscription.
+    broker.succeed(&["pub", "-t", "r", "-m", "again", "-q", "1", "-r"]);
+    assert_eq!(sub.line(), "again");
+    sub.interrupt();
+    let (code, _, notes) = sub.wait();
+    assert_eq!(code, 0);
+    assert!(notes.ends_with("connected again\n"), "{notes}");
+}
+
+#[test]
 fn int_ends_it_in_order() {
     let broker = Broker::start();
     let sub = broker.subscribe(&["-t", "a"]);
