@@ -37,6 +37,8 @@ const OTHER_DESCRIPTORS: u64 = 50;
 pub(super) struct Outcome {
     pub(super) tally: Tally,
     pub(super) sent: u64,
+    /// Messages that a fixed rate asked for and that could not be sent in time.
+    pub(super) unsent: u64,
     /// From the first message's time to the arrival of the last.
     pub(super) elapsed: Duration,
     /// How often a closed window had to be opened by hand, because messages were lost.
@@ -114,6 +116,7 @@ pub(super) fn run(load: Load, progress: &Progress) -> Result<Outcome, Failure> {
     coordinator.collect_failures();
     Ok(Outcome {
         sent: gauges.iter().map(Gauge::sent).sum(),
+        unsent: gauges.iter().map(Gauge::unsent).sum(),
         elapsed: Duration::from_nanos(tally.last_ns.saturating_sub(start_ns)),
         tally,
         stalls,

@@ -24,6 +24,8 @@ pub(super) struct Gauge {
     wake_at: AtomicU64,
     waker: AtomicWaker,
     finished: AtomicBool,
+    /// Messages that were due and not sent; known at the end.
+    unsent: AtomicU64,
 }
 
 impl Gauge {
@@ -36,11 +38,16 @@ impl Gauge {
             wake_at: AtomicU64::new(u64::MAX),
             waker: AtomicWaker::new(),
             finished: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
         }
     }
 
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(SeqCst)
+    }
+
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent.load(SeqCst)
     }
 
     pub(super) fn delivered(&self) -> u64 {
@@ -98,8 +105,10 @@ impl Gauge {
         self.waker.register(cx.waker());
     }
 
-    /// By the publisher: it sends nothing more, and everything it sent was acknowledged.
-    pub(super) fn finish(&self) {
+    /// By the publisher: it sends nothing more, everything it sent was acknowledged, and so many messages were due that it
+    /// did not send.
+    pub(super) fn finish(&self, unsent: u64) {
+        self.unsent.store(unsent, SeqCst);
         self.finished.store(true, SeqCst);
     }
 

@@ -19,6 +19,9 @@ use super::stamp::Stamp;
 /// A write takes about this much; a larger one gains nothing and delays acks.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How long after its end a publisher at a fixed rate may send what was due before.
+const GRACE_NS: u64 = NS_PER_S;
+
 pub(super) struct Publisher {
     number: u32,
     /// The next message's.
@@ -38,7 +41,12 @@ pub(super) struct Publisher {
 enum Schedule {
     Window(u64),
     Flood,
-    Rate { first_ns: u64, interval_ns: f64 },
+    Rate {
+        first_ns: u64,
+        interval_ns: f64,
+        /// The time for which the pacer has been asked already.
+        armed_ns: u64,
+    },
 }
 
 impl Publisher {
@@ -91,6 +99,7 @@ impl Publisher {
                 Schedule::Rate {
                     first_ns: start_ns + (interval_ns * part) as u64,
                     interval_ns,
+                    armed_ns: 0,
                 }
             }
         };
@@ -120,19 +129,17 @@ impl Publisher {
             }
         };
         while out.len() < BATCH_BYTES && room > 0 && !self.is_over(now) {
-            let sent_ns = match self.schedule {
+            let due_ns = self.due_ns();
+            let sent_ns = match &mut self.schedule {
                 Schedule::Window(_) | Schedule::Flood => now,
-                Schedule::Rate {
-                    first_ns,
-                    interval_ns,
-                } => {
-                    let due_ns = first_ns + (f64::from(self.sequence) * interval_ns) as u64;
-                    if due_ns > now {
-                        pacer.wake_at(due_ns.min(self.end_ns), cx.waker())?;
-                        break;
+                Schedule::Rate { armed_ns, .. } if due_ns > now => {
+                    if *armed_ns != due_ns {
+                        *armed_ns = due_ns;
+                        pacer.wake_at(due_ns, cx.waker())?;
                     }
-                    due_ns
+                    break;
                 }
+                Schedule::Rate { .. } => due_ns,
             };
             let id = match self.frame.qos() {
                 QoS::AtMostOnce => None,
@@ -148,17 +155,45 @@ impl Publisher {
             self.gauge().note_sent(self.sequence.into());
         }
         if self.is_over(now) && self.in_flight.is_empty() {
-            self.gauge().finish();
+            self.gauge().finish(self.unsent());
         }
         Ok(())
     }
 
+    /// When the next message is to go; without a rate at once.
+    #[inline]
+    fn due_ns(&self) -> u64 {
+        match self.schedule {
+            Schedule::Window(_) | Schedule::Flood => 0,
+            Schedule::Rate {
+                first_ns,
+                interval_ns,
+                ..
+            } => first_ns + (f64::from(self.sequence) * interval_ns) as u64,
+        }
+    }
+
     fn is_over(&self, now: u64) -> bool {
-        let enough = match self.stop {
-            Stop::Messages(messages) => self.sequence >= messages,
-            Stop::After(_) => now >= self.end_ns,
+        let enough = match (self.stop, &self.schedule) {
+            (Stop::Messages(messages), _) => self.sequence >= messages,
+            // What was due in time is still sent, unless it is far too late.
+            (Stop::After(_), Schedule::Rate { .. }) => {
+                self.due_ns() >= self.end_ns || now >= self.end_ns.saturating_add(GRACE_NS)
+            }
+            (Stop::After(_), Schedule::Window(_) | Schedule::Flood) => now >= self.end_ns,
         };
         enough || self.sequence == u32::MAX
+    }
+
+    /// Messages that were due and have not been sent.
+    fn unsent(&self) -> u64 {
+        match (self.stop, &self.schedule) {
+            (Stop::After(_), Schedule::Rate { interval_ns, .. }) => {
+                let late_ns = self.end_ns.saturating_sub(self.due_ns());
+                (late_ns as f64 / interval_ns).ceil() as u64
+            }
+            (Stop::After(_) | Stop::Messages(_), _) => 0,
+        }
     }
 
     #[inline]

@@ -24,6 +24,8 @@ pub(super) struct Report {
     pub(super) connections: u32,
 
     pub(super) sent: u64,
+    /// Due by the rate, and not sent in time.
+    pub(super) unsent: u64,
     /// Deliveries, duplicates left out.
     pub(super) received: u64,
     pub(super) lost: u64,
@@ -102,6 +104,7 @@ impl Report {
             subscribers: load.topology.subscribers(),
             connections,
             sent: outcome.sent,
+            unsent: outcome.unsent,
             received: tally.received,
             lost: tally.lost,
             duplicates: tally.duplicates,
@@ -238,6 +241,15 @@ impl Report {
                 format!(
                     "{} s per million received, {share:.0} % of a processor",
                     short(per_million)
+                ),
+            );
+        }
+        if self.unsent > 0 {
+            line(
+                "unsent",
+                format!(
+                    "{} messages were due: the rate is more than broker or generator can do",
+                    grouped(self.unsent)
                 ),
             );
         }

@@ -126,7 +126,7 @@ impl Thread {
         if let Part::Publisher { number, .. } = plan.part
             && let Some(gauge) = self.gauges.get(number as usize)
         {
-            gauge.finish();
+            gauge.finish(0);
         }
         let client_id = plan.client_id.clone();
         let _ = self.notices.send(Notice::Failed { client_id, failure });
