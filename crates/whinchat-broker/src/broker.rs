@@ -278,6 +278,9 @@ impl BrokerHandle {
     pub fn connect_in_memory(&self) -> Stream {
         const CAPACITY_BYTES: usize = 256 * 1024;
         let (client, server) = Stream::pair(CAPACITY_BYTES);
+        if !self.is_ready() {
+            return client; // closed at its other end: nobody is served any more
+        }
         let shard = self.0.next_shard.fetch_add(1, Ordering::Relaxed) % self.0.commons.shards();
         if let Ok(stream) = server.detach() {
             self.0

@@ -26,7 +26,7 @@ use crate::{
     limits::Limit,
     settings::Features,
     shard::{
-        Shard, Wire,
+        Life, Shard, Wire,
         slot::{Arriving, Authenticating, AwaitCommit, Phase, Slot},
         timers::Scheduled,
     },
@@ -89,7 +89,8 @@ impl Shard {
 
     /// A connection comes home.
     pub(crate) fn arrive(&mut self, arrival: Arrival) {
-        let Ok(stream) = arrival.stream.attach() else {
+        let stream = (self.life == Life::Serving).then(|| arrival.stream.attach());
+        let Some(Ok(stream)) = stream else {
             self.commons
                 .counts
                 .connections

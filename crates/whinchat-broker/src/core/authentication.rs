@@ -93,9 +93,14 @@ impl Shard {
                 self.send_auth(index, AuthReason::ContinueAuthentication, Some(&data));
             }
             Ok(Authentication::Accepted { identity, data }) => {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.identity = identity;
+                let Some(session) = self.sessions.get_mut(session) else {
+                    return;
+                };
+                if session.identity.name() != identity.name() {
+                    // The session belongs to who it was (T-26).
+                    return self.end_connection(index, Ending::NotAuthorized);
                 }
+                session.identity = identity;
                 self.send_auth(index, AuthReason::Success, data.as_deref());
             }
         }

@@ -166,6 +166,9 @@ impl Shard {
             limits.topic_size,
             ConnAckReason::TopicNameInvalid,
         )?;
+        if will.topic.starts_with('$') {
+            return Err(Refusal::not_authorized().into()); // v5 section 4.7.2, as for PUBLISH (T-67)
+        }
         if will.qos > features.maximum_qos {
             return Err(Refusal::new(ConnAckReason::QoSNotSupported).into()); // v5 [MQTT-3.2.2-12]
         }

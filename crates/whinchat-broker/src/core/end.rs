@@ -15,22 +15,24 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use whinchat_codec::{DisconnectProperties, DisconnectReason, PubAckReason};
+use whinchat_codec::{
+    DisconnectProperties, DisconnectReason, Guarantee, PacketId, PubAckReason, PublishRef,
+};
 use whinchat_session::Violation;
 
 use super::{deliver::Outgoing, limits_met::Met, sessions::Counted};
 use crate::{
-    hooks::{Client, Decision, DisconnectEvent},
+    hooks::{Client, Decision, DisconnectEvent, MessageEvent, PublishVerdict},
     limits::Limit,
-    metrics::{CloseLabel, RefusalLabel},
+    metrics::{CloseLabel, DropLabel, RefusalLabel},
     shard::{Life, Shard, Wire, slot::Phase, timers::Timed},
 };
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The peer said DISCONNECT and wants its Will removed, or published after all.
-    Disconnected { with_will: bool },
+    /// The peer said DISCONNECT; its Will is published unless the reason is 0x00.
+    Disconnected(DisconnectReason),
     /// The socket was closed or failed.
     Lost,
     /// The CONNECT was refused, and the peer was told.
@@ -38,7 +40,7 @@ pub(crate) enum Ending {
     /// The engine found a rule broken, and told the peer.
     Violated(Violation),
     /// What arrived was no packet, or one beyond a limit; the engine told the peer.
-    Malformed,
+    Malformed(DisconnectReason),
     /// The peer takes nothing.
     Stalled,
     /// CONNECT was not complete in time.
@@ -60,16 +62,12 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// What the peer has not been told yet.
+    /// The reason in the DISCONNECT of either side, if there is one to give.
     fn reason(self) -> Option<DisconnectReason> {
         match self {
-            Self::Disconnected { .. }
-            | Self::Lost
-            | Self::Refused
-            | Self::Violated(_)
-            | Self::Malformed
-            | Self::Stalled
-            | Self::ConnectTimeout => None,
+            Self::Disconnected(reason) | Self::Malformed(reason) => Some(reason),
+            Self::Violated(violation) => Some(violation.reason()),
+            Self::Lost | Self::Refused | Self::Stalled | Self::ConnectTimeout => None,
             Self::NotAuthorized => Some(DisconnectReason::NotAuthorized),
             Self::QueueFull => Some(DisconnectReason::QuotaExceeded),
             Self::TopicNameInvalid => Some(DisconnectReason::TopicNameInvalid),
@@ -80,14 +78,22 @@ impl Ending {
         }
     }
 
+    /// True if the peer has said it itself, or has been told by the engine.
+    fn is_known_to_peer(self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected(_) | Self::Malformed(_) | Self::Violated(_)
+        )
+    }
+
     fn label(self) -> CloseLabel {
         match self {
-            Self::Disconnected { with_will: false } => CloseLabel::Disconnect,
-            Self::Disconnected { with_will: true } => CloseLabel::DisconnectWithWill,
+            Self::Disconnected(DisconnectReason::NormalDisconnection) => CloseLabel::Disconnect,
+            Self::Disconnected(_) => CloseLabel::DisconnectWithWill,
             Self::Lost | Self::Refused | Self::ConnectTimeout => CloseLabel::Lost,
             Self::Violated(Violation::KeepAliveTimeout) => CloseLabel::KeepAlive,
             Self::Violated(_) => CloseLabel::ProtocolError,
-            Self::Malformed => CloseLabel::Malformed,
+            Self::Malformed(_) => CloseLabel::Malformed,
             Self::Stalled => CloseLabel::Stalled,
             Self::NotAuthorized => CloseLabel::NotAuthorized,
             Self::TopicNameInvalid | Self::QueueFull => CloseLabel::Limit,
@@ -110,7 +116,9 @@ impl Shard {
         };
         let was_closing = matches!(slot.phase, Phase::AwaitFlush);
         let session = slot.session();
-        if let Some(reason) = ending.reason() {
+        if let Some(reason) = ending.reason()
+            && !ending.is_known_to_peer()
+        {
             let mut properties = DisconnectProperties::default();
             let mut reason = reason;
             if ending == Ending::ShuttingDown
@@ -147,7 +155,7 @@ impl Shard {
                         .of(RefusalLabel::Closed)
                         .increment();
                 }
-                None if ending == Ending::Malformed => {
+                None if matches!(ending, Ending::Malformed(_)) => {
                     self.metrics
                         .connections_refused
                         .of(RefusalLabel::Malformed)
@@ -210,7 +218,7 @@ impl Shard {
         );
         match ending {
             // v5 [MQTT-3.14.4-3], v311 [MQTT-3.1.2-10]
-            Ending::Disconnected { with_will: false } => {
+            Ending::Disconnected(DisconnectReason::NormalDisconnection) => {
                 if session.will.take().is_some()
                     && let Some(number) = session.durable_number()
                 {
@@ -219,11 +227,11 @@ impl Shard {
             }
             // The new connection decides about the Will and the session.
             Ending::TakenOver => return,
-            Ending::Disconnected { with_will: true }
+            Ending::Disconnected(_)
             | Ending::Lost
             | Ending::Refused
             | Ending::Violated(_)
-            | Ending::Malformed
+            | Ending::Malformed(_)
             | Ending::Stalled
             | Ending::ConnectTimeout
             | Ending::NotAuthorized
@@ -271,10 +279,7 @@ impl Shard {
         if session.overflow_logged {
             self.metrics.sessions_overflowed.subtract(1);
         }
-        let dropped = self
-            .metrics
-            .messages_dropped
-            .of(crate::metrics::DropLabel::SessionEnded);
+        let dropped = self.metrics.messages_dropped.of(DropLabel::SessionEnded);
         session.state.clear(|_| dropped.increment());
     }
 
@@ -314,6 +319,7 @@ impl Shard {
         if let Some(number) = session.durable_number() {
             self.records.will_end(number);
         }
+        let mut parts = will.parts(self.now);
         // The right may have been lost since CONNECT (T-67).
         if self.commons.may(
             &session.identity,
@@ -325,13 +331,31 @@ impl Shard {
             self.metrics.access_denied.of(will.action()).increment();
             return;
         }
+        let publish = PublishRef {
+            guarantee: Guarantee::new(will.qos, PacketId::MIN, false),
+            retain: will.retain,
+            topic: parts.topic,
+            properties: parts.properties,
+            payload: parts.payload,
+        };
+        let verdict = self.commons.hooks.on_publish(
+            &Client::new(&session.client_id, &session.identity),
+            &MessageEvent::new(parts.topic, &publish),
+            self.commons.shared_metrics(),
+        );
+        let replaced = match verdict {
+            PublishVerdict::Pass => None,
+            PublishVerdict::Replace(payload) => Some(payload),
+            PublishVerdict::Refuse(_) => {
+                let dropped = self.metrics.messages_dropped.of(DropLabel::Intercepted);
+                return dropped.increment();
+            }
+        };
+        if let Some(payload) = &replaced {
+            parts.payload = payload;
+        }
         self.metrics.wills_published.increment();
-        let routed = self.route(Outgoing::new(
-            will.parts(self.now),
-            will.qos,
-            will.retain,
-            number,
-        ));
+        let routed = self.route(Outgoing::new(parts, will.qos, will.retain, number));
         debug_assert!(routed.reason != PubAckReason::NotAuthorized);
     }
 

@@ -1,6 +1,6 @@
 //! One packet in, one event out of the engine, one thing to do.
 
-use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectReason, DisconnectRef, PacketRef};
+use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectRef, PacketRef};
 use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violation};
 
 use super::{end::Ending, limits_met::Met, mail::SlotKey, message::Delivery};
@@ -164,8 +164,7 @@ impl Shard {
             // Raising it from 0 was refused by the engine (v5 section 3.14.2.2.2).
             self.change_expiry(index, session, asked);
         }
-        let with_will = disconnect.reason != DisconnectReason::NormalDisconnection;
-        self.end_connection(index, Ending::Disconnected { with_will });
+        self.end_connection(index, Ending::Disconnected(disconnect.reason));
         Flow::Stop
     }
 
@@ -271,7 +270,7 @@ impl Shard {
             self.settings.unsent_bytes,
         );
         slot.engine.close_on_malformed(error, &mut wire);
-        self.end_connection(index, Ending::Malformed);
+        self.end_connection(index, Ending::Malformed(error.reason()));
     }
 }
 

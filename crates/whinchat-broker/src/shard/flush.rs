@@ -32,6 +32,9 @@ impl Shard {
         if let Life::Draining { deadline } = self.life
             && (self.slots.is_empty() || std::time::Instant::now() >= deadline)
         {
+            let left = self.slots.len();
+            self.slots.clear();
+            self.metrics.connections.subtract(left);
             self.life = Life::Ended;
         }
     }
@@ -192,8 +195,9 @@ impl Shard {
         .for_session(durable);
         slot.engine
             .send_queued(self.now, &mut session.state, &mut wire);
-        if !slot.out.is_empty() && !slot.write_blocked {
-            self.mark_dirty(index);
+        let can_write = !slot.out.is_empty() && !slot.write_blocked;
+        self.after_engine(index);
+        if can_write || !self.records.is_empty() {
             self.ready.wake_driver();
         }
     }

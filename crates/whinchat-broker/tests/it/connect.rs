@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use whinchat_broker::{
     Broker,
     config::{Auto, Config, Seconds},
-    hooks::{AuthenticationRequest, Identity, Refusal},
+    hooks::{Access, AuthenticationRequest, Authorize, Decision, HookError, Identity, Refusal},
 };
 use whinchat_codec::{ConnAckReason, Connect, Disconnect, DisconnectReason, Packet, QoS};
 
@@ -483,6 +483,44 @@ mod keep_alive {
             }
         })
         .await;
+    }
+
+    /// Holds its shard up where it is told to.
+    struct Holding(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+    impl Authorize for Holding {
+        fn authorize(&self, access: &Access<'_>) -> Result<Decision, HookError> {
+            if access.topic == "hold" {
+                let go_on = self.0.lock().unwrap();
+                go_on
+                    .recv()
+                    .map_err(|_| HookError::new("nobody is there any more"))?;
+            }
+            Ok(Decision::Allow)
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_pause_of_the_process_what_has_come_is_read_before_anybody_is_cut() {
+        let (let_go, held) = std::sync::mpsc::channel();
+        let (clock, hand) = whinchat_broker::Clock::manual();
+        let broker = Broker::builder()
+            .threads(1)
+            .clock(clock)
+            .authorize(Holding(std::sync::Mutex::new(held)))
+            .start()
+            .unwrap();
+        let mut living = connect(V5, "living");
+        living.keep_alive = 10;
+        let (mut peer, _) = Peer::connected_with(&broker, living).await;
+        let mut other = Peer::connected(&broker, V5, "other").await;
+        other.send(publish("hold", "x")).await;
+        // The shard stands still; meanwhile the packet comes, and time passes.
+        peer.send(Packet::PingReq).await;
+        hand.advance(60 * SECOND);
+        let_go.send(()).unwrap();
+        assert_eq!(peer.receive().await, Packet::PingResp);
+        peer.receive_nothing().await;
     }
 }
 

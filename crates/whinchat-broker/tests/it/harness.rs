@@ -94,6 +94,11 @@ impl TestBroker {
         }
     }
 
+    /// Moves the clock, and waits for nothing.
+    pub(crate) fn move_clock(&self, by: Duration) {
+        self.hand.advance(by);
+    }
+
     /// Moves the clock, and waits until every shard has acted on it and on what the others said.
     pub(crate) async fn advance(&self, by: Duration) {
         self.hand.advance(by);
@@ -115,6 +120,17 @@ impl TestBroker {
         for probe in probes {
             probe.disconnect().await;
         }
+    }
+
+    /// Waits until this is so; a test that waits for something that never is has failed.
+    pub(crate) async fn settle_until(&self, is_so: impl Fn() -> bool) {
+        for _ in 0..1000 {
+            self.settle().await;
+            if is_so() {
+                return;
+            }
+        }
+        panic!("it did not come to that");
     }
 
     /// A client id that begins with `name` and whose session lives on this shard; on any, if there

@@ -1,6 +1,6 @@
 //! A client that says exactly what a test tells it to, and shows exactly what comes back.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +10,7 @@ use whinchat_codec::{
     ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS, SubAck, Subscribe,
     Subscription, SubscriptionOptions, UnsubAck, Unsubscribe, Utf8String, Will,
 };
-use whinchat_transport::{Endpoint, Stream};
+use whinchat_transport::{DialOptions, Endpoint, Stream, dial};
 
 /// Long enough for any machine; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,27 +39,29 @@ impl Peer {
         }
     }
 
-    /// Connected over TCP, nothing sent.
+    /// Connected to the broker's first TCP listener, nothing sent.
     pub(crate) async fn over_tcp(broker: &BrokerHandle, version: ProtocolVersion) -> Self {
         let endpoint = broker
             .local_endpoints()
             .iter()
             .find(|endpoint| matches!(endpoint, Endpoint::Tcp { .. }))
             .expect("a TCP listener");
-        let Endpoint::Tcp { host, port } = endpoint else {
-            unreachable!()
-        };
-        let address: SocketAddr = format!("{host}:{port}").parse().expect("an address");
-        let stream = tokio::net::TcpStream::connect(address)
-            .await
-            .expect("the broker listens");
-        stream.set_nodelay(true).expect("a TCP option");
+        Self::at(endpoint, version).await
+    }
+
+    /// Connected to a listener, nothing sent.
+    pub(crate) async fn at(endpoint: &Endpoint, version: ProtocolVersion) -> Self {
+        let options = DialOptions::default();
         Self {
-            stream: Stream::Tcp(stream),
+            stream: dial(endpoint, &options).await.expect("the broker listens"),
             version,
             unread: BytesMut::new(),
             set_aside: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.version
     }
 
     /// Connected with a clean session.
@@ -339,6 +341,14 @@ impl Peer {
     /// Closes the socket without a word.
     pub(crate) fn cut(self) {
         drop(self);
+    }
+
+    /// Closes the socket with a reset.
+    pub(crate) fn reset(self) {
+        let Stream::Tcp(socket) = self.stream else {
+            panic!("only TCP has resets")
+        };
+        socket.set_zero_linger().expect("a TCP option");
     }
 
     /// Says goodbye and waits until the broker has closed.
