@@ -203,8 +203,9 @@ fn two_brokers_are_compared_in_one_run() {
             .unwrap(),
     );
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
-    let cells: Value = serde_json::from_str(&stdout).unwrap();
-    let runs = cells[0]["runs"].as_array().unwrap();
+    let comparison: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(comparison["peer"], "mosquitto");
+    let runs = comparison["cells"][0]["runs"].as_array().unwrap();
     let brokers: Vec<_> = runs
         .iter()
         .map(|run| run["program"].as_str().unwrap())

@@ -153,6 +153,14 @@ pub(super) enum Peer {
     Mosquitto,
 }
 
+impl Peer {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Mosquitto => "mosquitto",
+        }
+    }
+}
+
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {

@@ -28,6 +28,16 @@ pub(super) struct Comparison {
     pub(super) output: Output,
 }
 
+/// All that `--json` prints.
+#[derive(Serialize)]
+struct Comparisons<'a> {
+    whinchat_version: &'static str,
+    peer: &'static str,
+    peer_version: Option<String>,
+    rounds: u16,
+    cells: &'a [Cell],
+}
+
 /// One scenario with both brokers.
 #[derive(Serialize)]
 struct Cell {
@@ -67,7 +77,7 @@ pub(super) fn run(comparison: Comparison) -> Exit {
         Err(failure) => return Exit::Runtime.with_error(failure),
     };
     let text = if comparison.output.is_json {
-        to_json(&cells)
+        comparison.to_json(&cells)
     } else {
         comparison.to_text(&cells)
     };
@@ -140,10 +150,21 @@ impl Comparison {
         Ok(Report::new(scenario, &load, &outcome))
     }
 
-    fn to_text(&self, cells: &[Cell]) -> String {
-        let peer = match self.peer {
-            Peer::Mosquitto => "mosquitto",
+    fn to_json(&self, cells: &[Cell]) -> String {
+        let comparisons = Comparisons {
+            whinchat_version: env!("CARGO_PKG_VERSION"),
+            peer: self.peer.name(),
+            peer_version: mosquitto_version(),
+            rounds: self.rounds,
+            cells,
         };
+        let json = serde_json::to_string_pretty(&comparisons)
+            .expect("a comparison has text keys and finite numbers only");
+        json + "\n"
+    }
+
+    fn to_text(&self, cells: &[Cell]) -> String {
+        let peer = self.peer.name();
         let version = mosquitto_version().unwrap_or_else(|| "of an unknown version".to_owned());
         let mut text = format!(
             "whinchat {} beside {peer} {version}; medians of {} rounds; CPU in seconds per million received, memory in bytes per connection\n\n",
@@ -212,12 +233,6 @@ impl Comparison {
         }
         text
     }
-}
-
-fn to_json(cells: &[Cell]) -> String {
-    let json = serde_json::to_string_pretty(cells)
-        .expect("a comparison has text keys and finite numbers only");
-    json + "\n"
 }
 
 impl Cell {

@@ -137,6 +137,35 @@ mod tests {
         assert_eq!(ledger.missing(|_| 6), 0);
     }
 
+    /// The same with a set of all that has come.
+    #[test]
+    fn any_order_is_counted_as_by_a_plain_set() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut ledger = Ledger::new(0..1);
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..300 {
+                let sequence = random.u32(..100);
+                let expected = match seen.last() {
+                    _ if seen.contains(&sequence) => Arrival::Duplicate,
+                    Some(last) if sequence < *last => Arrival::Late,
+                    Some(_) | None => Arrival::New,
+                };
+                seen.insert(sequence);
+                assert_eq!(
+                    ledger.enter(0, sequence),
+                    expected,
+                    "seed {seed}, {sequence}"
+                );
+                assert_eq!(
+                    ledger.missing(|_| 100),
+                    100 - seen.len() as u64,
+                    "seed {seed}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn other_publishers_are_foreign() {
         let mut ledger = Ledger::new(3..5);
