@@ -27,7 +27,7 @@ use crate::{
     settings::Features,
     shard::{
         Life, Shard, Wire,
-        slot::{Arriving, Authenticating, AwaitCommit, Phase, Slot},
+        slot::{Arriving, Authenticating, AwaitCommit, Hold, Phase, Slot},
         timers::Scheduled,
     },
 };
@@ -48,7 +48,7 @@ impl Shard {
         } = *waiting;
         let home = self.commons.home_of(&connect.client_id);
         if home == self.id {
-            slot.read_paused = false;
+            slot.release(Hold::Authentication);
             return self.attach(
                 index,
                 Login {
@@ -251,7 +251,7 @@ impl Shard {
         });
         slot.phase = Phase::AwaitCommit(waiting);
         if ticket.is_some() {
-            slot.read_paused = true;
+            slot.hold(Hold::Commit);
             self.waiting.push_back((
                 ticket,
                 SlotKey {

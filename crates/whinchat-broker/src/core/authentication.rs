@@ -10,7 +10,11 @@ use whinchat_codec::{AuthProperties, AuthReason, AuthRef, ProtocolVersion};
 use super::{end::Ending, mail::SlotKey};
 use crate::{
     hooks::{Authentication, AuthenticationRequest, Refusal},
-    shard::{Shard, Wire, read::Flow, slot::Phase},
+    shard::{
+        Shard, Wire,
+        read::Flow,
+        slot::{Hold, Phase},
+    },
 };
 
 impl Shard {
@@ -52,7 +56,7 @@ impl Shard {
         let data =
             Bytes::copy_from_slice(auth.properties.authentication_data().unwrap_or_default());
         let slot = &mut self.slots[index as usize];
-        slot.read_paused = true;
+        slot.hold(Hold::Authentication);
         let exchange = match &mut slot.phase {
             Phase::Authenticating(waiting) => waiting.exchange.take(),
             Phase::Attached(_) => slot.exchange.take(),
@@ -133,7 +137,7 @@ impl Shard {
         {
             return self.end_connection(index, Ending::NotAuthorized);
         }
-        slot.resume_reading();
+        slot.release(Hold::Authentication);
         self.mark_dirty(index);
     }
 }

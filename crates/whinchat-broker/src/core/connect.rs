@@ -26,7 +26,7 @@ use crate::{
     shard::{
         Shard, Wire,
         read::Flow,
-        slot::{Authenticating, Phase},
+        slot::{Authenticating, Hold, Phase},
     },
 };
 
@@ -86,7 +86,7 @@ impl Shard {
             client_id_assigned,
             exchange: None,
         }));
-        slot.read_paused = true;
+        slot.hold(Hold::Authentication);
         if self.commons.hooks.has_authenticator() {
             self.commons.authenticate(request, self.id, key);
             return Flow::Pause;
@@ -189,7 +189,7 @@ impl Shard {
     /// What is to happen with the packets behind the one that was just handled.
     fn flow_of(&self, key: SlotKey) -> Flow {
         match self.slots.get(key.index as usize) {
-            Some(slot) if slot.check == key.check && slot.read_paused => Flow::Pause,
+            Some(slot) if slot.check == key.check && slot.is_held() => Flow::Pause,
             Some(slot) if slot.check == key.check => Flow::Continue,
             _ => Flow::Stop,
         }

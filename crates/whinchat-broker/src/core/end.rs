@@ -166,12 +166,11 @@ impl Shard {
         }
         slot.phase = Phase::AwaitFlush;
         slot.unread = Vec::new();
-        slot.read_paused = false;
+        slot.resume_reading();
         if was_closing || matches!(ending, Ending::Lost | Ending::Stalled) {
             self.remove_slot(index);
         } else {
             slot.deadline = Some(self.now.saturating_add_millis(FLUSH_MILLIS));
-            slot.ready.enqueue();
             self.schedule_slot(index);
             self.mark_dirty(index);
         }
@@ -402,6 +401,10 @@ impl Shard {
             let bytes = slot.unread.len();
             self.end_by_limit(index, limit, &bytes);
             return;
+        }
+        if slot.is_unread && matches!(slot.phase, Phase::Attached(_)) {
+            // Silent or not, it is not known: what it sent in time is read first.
+            return self.schedule_slot(index);
         }
         let mut wire = Wire::new(
             &mut slot.out,

@@ -6,7 +6,11 @@ use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violati
 use super::{end::Ending, limits_met::Met, mail::SlotKey, message::Delivery};
 use crate::{
     limits::Limit,
-    shard::{Shard, Wire, read::Flow, slot::Phase},
+    shard::{
+        Shard, Wire,
+        read::Flow,
+        slot::{Hold, Phase},
+    },
 };
 
 impl Shard {
@@ -48,7 +52,10 @@ impl Shard {
             Ok(event) => self.act_on(index, attached, event),
         };
         self.after_engine(index);
-        flow
+        match self.slots.get(index as usize) {
+            Some(slot) if flow == Flow::Continue && slot.is_held() => Flow::Pause,
+            _ => flow,
+        }
     }
 
     fn act_on(&mut self, index: u32, session: Option<u32>, event: Event<'_, Delivery>) -> Flow {
@@ -149,8 +156,12 @@ impl Shard {
                 },
             ));
         }
-        if slot.read_paused && !slot.engine.is_receive_window_full() {
-            slot.resume_reading();
+        if slot.engine.is_receive_window_full() {
+            // It keeps to no Receive Maximum, or has none (3.1, 3.1.1): its socket is read again when
+            // an answer has left (T-47).
+            slot.hold(Hold::Answers);
+        } else {
+            slot.release(Hold::Answers);
         }
     }
 

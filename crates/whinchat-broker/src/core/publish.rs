@@ -82,14 +82,6 @@ impl Shard {
             }
             (None, _) => {}
         }
-        let Some(slot) = self.slots.get_mut(slot as usize) else {
-            return Flow::Stop;
-        };
-        if slot.engine.is_receive_window_full() && !slot.engine.version().is_v5() {
-            // 3.1 and 3.1.1 have no Receive Maximum: the socket is read again when an ack has left (T-47).
-            slot.read_paused = true;
-            return Flow::Pause;
-        }
         Flow::Continue
     }
 

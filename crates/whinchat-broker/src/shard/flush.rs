@@ -123,6 +123,7 @@ impl Shard {
             slot.out.get(slot.counted..).unwrap_or_default(),
             &self.metrics,
         );
+        let was_overfull = slot.is_overfull(self.settings.unsent_bytes);
         let mut cx = Context::from_waker(&slot.waker);
         slot.write_blocked = false;
         let mut failed = false;
@@ -147,6 +148,9 @@ impl Shard {
             }
         }
         slot.counted = slot.out.len();
+        if was_overfull && !slot.is_overfull(self.settings.unsent_bytes) {
+            slot.ready.enqueue(); // to be read again
+        }
         if slot.out.is_empty() {
             let buffer = std::mem::take(&mut slot.out);
             if buffer.capacity() > 0

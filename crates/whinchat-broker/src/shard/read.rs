@@ -30,7 +30,7 @@ impl Shard {
         };
         slot.ready.taken();
         let write = slot.write_blocked;
-        let held = !slot.read_paused && mem::take(&mut slot.has_held_packets);
+        let held = !slot.is_held() && mem::take(&mut slot.has_held_packets);
         if write {
             self.mark_dirty(index);
         }
@@ -44,12 +44,19 @@ impl Shard {
         let mut buffer = mem::take(&mut self.read_buffer);
         let mut budget = READ_BYTES_PER_TURN;
         while let Some(slot) = self.slots.get_mut(index as usize) {
-            if slot.read_paused {
+            let closing = matches!(slot.phase, Phase::AwaitFlush);
+            let out_of_credit = self.commons.is_out_of_credit(self.id);
+            let overfull = !closing && slot.is_overfull(self.settings.unsent_bytes);
+            if slot.is_held() || out_of_credit || overfull {
+                slot.is_unread = true;
+                if out_of_credit {
+                    self.throttled.push(index);
+                }
                 break;
             }
-            if self.commons.is_out_of_credit(self.id) {
-                self.throttled.push(index);
-                break;
+            if mem::take(&mut slot.is_unread) {
+                slot.packet_began_at = self.now;
+                slot.packet_grew_at = self.now;
             }
             if budget == 0 {
                 slot.ready.enqueue();
@@ -79,7 +86,7 @@ impl Shard {
                 }
                 Poll::Ready(Ok(count)) => {
                     budget = budget.saturating_sub(count);
-                    if matches!(slot.phase, Phase::AwaitFlush) {
+                    if closing {
                         continue; // Whatever it says after the end is read and forgotten.
                     }
                     if begun == 0 {

@@ -62,6 +62,17 @@ pub(crate) struct Arriving {
     pub(crate) engine: Connection,
 }
 
+/// Why the packets of a connection wait, while its socket is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// For the authenticator's answer.
+    Authentication = 1,
+    /// For the log, which the CONNACK waits for.
+    Commit = 1 << 1,
+    /// As many answers wait for the log as a Receive Maximum allows.
+    Answers = 1 << 2,
+}
+
 /// One connection.
 pub(crate) struct Slot {
     pub(crate) stream: Stream,
@@ -84,8 +95,11 @@ pub(crate) struct Slot {
     pub(crate) dirty: bool,
     /// The socket takes no more; its waker tells when it does.
     pub(crate) write_blocked: bool,
-    /// Packets wait for something other than the socket: authentication, or the log.
-    pub(crate) read_paused: bool,
+    /// Each [`Hold`] that is in force, as its bit.
+    holds: u8,
+    /// The socket was not read when it was looked at last, for a reason of ours: what the peer has
+    /// sent since is there, unseen.
+    pub(crate) is_unread: bool,
     /// `unread` begins with packets that were on hold and may be complete.
     pub(crate) has_held_packets: bool,
     /// A re-authentication that waits for the client's next AUTH.
@@ -132,7 +146,8 @@ impl Slot {
             scheduled: Scheduled::default(),
             dirty: false,
             write_blocked: false,
-            read_paused: false,
+            holds: 0,
+            is_unread: false,
             has_held_packets: false,
             exchange: None,
             deadline: None,
@@ -153,11 +168,36 @@ impl Slot {
         }
     }
 
-    /// Lets packets in again; those that waited are handled before the socket is read.
+    /// Lets no packet in until this hold is released.
+    pub(crate) fn hold(&mut self, hold: Hold) {
+        self.holds |= hold as u8;
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds != 0
+    }
+
+    /// Ends one hold. With the last one packets are let in again.
+    pub(crate) fn release(&mut self, hold: Hold) {
+        if self.holds & hold as u8 != 0 {
+            self.holds &= !(hold as u8);
+            if self.holds == 0 {
+                self.resume_reading();
+            }
+        }
+    }
+
+    /// Lets packets in; those that waited are handled before the socket is read.
     pub(crate) fn resume_reading(&mut self) {
-        self.read_paused = false;
+        self.holds = 0;
         self.has_held_packets = true;
         self.ready.enqueue();
+    }
+
+    /// The peer has so much to take that nothing more is read from it, for there would be answers.
+    /// Twice what deliveries may fill, so that one who takes them slowly is still heard.
+    pub(crate) fn is_overfull(&self, unsent_bytes: usize) -> bool {
+        self.out.len() >= unsent_bytes.saturating_mul(2)
     }
 
     /// When the peer, which takes nothing, has had its time.
@@ -183,7 +223,7 @@ impl Slot {
     /// When the packet that has begun has stood still for too long, or has come too slowly, and by
     /// which limit. The lowest rate counts from the time that it may stand still.
     pub(crate) fn packet_stalls_at(&self, limits: &BrokerLimits) -> Option<(Instant, Limit)> {
-        if self.unread.is_empty() || self.read_paused {
+        if self.unread.is_empty() || self.is_held() || self.is_unread {
             return None;
         }
         let patience = limits.packet_stall_timeout;

@@ -10,6 +10,7 @@
 
 mod harness;
 mod log_lines;
+mod open_log;
 mod peer;
 
 mod authentication;
@@ -25,6 +26,7 @@ mod metrics;
 mod moving;
 mod qos;
 mod retained;
+mod review;
 mod sessions;
 mod shared;
 mod shutdown;

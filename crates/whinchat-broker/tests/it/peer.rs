@@ -117,6 +117,19 @@ impl Peer {
             .expect("the broker reads");
     }
 
+    /// Sends as much of `bytes` as the broker takes before `until` is ready; how many those were.
+    pub(crate) async fn send_until(
+        &mut self,
+        bytes: &[u8],
+        until: impl Future<Output = ()>,
+    ) -> usize {
+        tokio::select! {
+            biased;
+            taken = self.stream.write(bytes) => taken.expect("the broker reads"),
+            () = until => 0,
+        }
+    }
+
     /// The next packet from the broker.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> impl Future<Output = Packet> {
