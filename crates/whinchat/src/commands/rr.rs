@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use whinchat_client::{Client, Message, ProtocolVersion, QoS};
 
 use super::tool::{
-    self, ConnectArgs, Failure, OutputArgs, Payload, PayloadArgs, PropertyArgs, QosArg, Reader,
-    Stage, note,
+    self, ConnectArgs, Failure, Interruption, OutputArgs, Payload, PayloadArgs, PropertyArgs,
+    QosArg, Reader, Stage, note,
 };
 use crate::exit::Exit;
 
@@ -76,17 +76,17 @@ impl Args {
         let payload = self.payload.read()?;
         let payload = payload
             .ok_or_else(|| Failure::Usage("a payload is missing: -m, -f, -n or -s".into()))?;
-        let client = target.without_reconnect().connect().await?;
-        let exchange = self.exchange(&client, &topic, &payload);
+        let mut interruption = Interruption::listen()?;
+        let client = tokio::select! {
+            client = target.without_reconnect().connect() => client?,
+            () = interruption.come() => return Err(Failure::Interrupted),
+        };
         let limit = self
             .timeout
             .map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
         let result = tokio::select! {
-            result = timeout(limit, exchange) => result.unwrap_or(Err(Failure::TimedOut)),
-            interrupted = tool::interrupted() => match interrupted {
-                Ok(()) => Err(Failure::Closed(whinchat_client::CloseReason::ByApplication)),
-                Err(error) => Err(Failure::Io { what: "signals", error }),
-            },
+            result = timeout(limit, self.exchange(&client, &topic, &payload)) => result.unwrap_or(Err(Failure::TimedOut)),
+            () = interruption.come() => Err(Failure::Interrupted),
         };
         client.close().await;
         result

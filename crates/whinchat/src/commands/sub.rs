@@ -8,7 +8,8 @@ use whinchat_client::{Client, Message, QoS, Status, Subscription};
 use whinchat_topic::{Subscribed, TopicFilter, TopicFilterBuf, TopicName};
 
 use super::tool::{
-    self, ConnectArgs, Failure, OutputArgs, Printer, PropertyArgs, QosArg, Reader, Stage, note,
+    self, ConnectArgs, Failure, Interruption, OutputArgs, Printer, PropertyArgs, QosArg, Reader,
+    Stage, note,
 };
 use crate::exit::Exit;
 
@@ -104,10 +105,12 @@ impl Args {
             ));
         }
         let mut printer = self.output.printer(is_quiet)?;
-        let client = target
-            .with(|options| options.unread_messages(UNREAD_MESSAGES))
-            .connect()
-            .await?;
+        let mut interruption = Interruption::listen()?;
+        let target = target.with(|options| options.unread_messages(UNREAD_MESSAGES));
+        let client = tokio::select! {
+            client = target.connect() => client?,
+            () = interruption.come() => return Ok(()),
+        };
         let deadline = self
             .timeout
             .map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
@@ -115,9 +118,7 @@ impl Args {
             biased;
             end = self.receive(&client, &filters, &mut printer) => end,
             () = passed(deadline) => Ok(End::TimedOut),
-            interrupted = tool::interrupted() => {
-                interrupted.map(|()| End::Done).map_err(|error| Failure::Io { what: "signals", error })
-            }
+            () = interruption.come() => Ok(End::Done),
             never = report_interruptions(&client, is_quiet) => never,
         };
         let flushed = printer.flush();

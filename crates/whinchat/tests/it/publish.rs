@@ -1,6 +1,10 @@
 //! `whinchat pub` against our broker.
 
-use crate::broker::Broker;
+use std::{io::Write as _, process::Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::broker::{Broker, result};
 
 #[test]
 fn lines_keep_their_order_and_the_end_waits_for_the_acks() {
@@ -68,4 +72,25 @@ fn debug_tells_what_became_of_the_message() {
         stderr.ends_with("published: No matching subscribers\n"),
         "{stderr}"
     );
+}
+
+#[test]
+fn int_ends_it_with_1_after_saying_goodbye() {
+    let broker = Broker::start();
+    let mut sub = broker.subscribe(&["-t", "#", "-v"]);
+    let mut child = broker
+        .tool(&["pub", "-t", "l", "-q", "1", "-l", "--will-topic", "lost"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\n").unwrap();
+    assert_eq!(sub.line(), "l one");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (code, _, stderr) = result(&child.wait_with_output().unwrap());
+    assert_eq!((code, stderr.as_str()), (1, "error: interrupted\n"));
+    // No will: it left with DISCONNECT.
+    broker.succeed(&["pub", "-t", "next", "-m", "x", "-q", "1"]);
+    assert_eq!(sub.line(), "next x");
 }

@@ -12,7 +12,8 @@ use whinchat_client::{
 };
 
 use super::tool::{
-    self, ConnectArgs, Failure, Payload, PayloadArgs, PropertyArgs, QosArg, Stage, note,
+    self, ConnectArgs, Failure, Interruption, Payload, PayloadArgs, PropertyArgs, QosArg, Stage,
+    note,
 };
 use crate::exit::Exit;
 
@@ -130,30 +131,33 @@ impl Args {
                 .queue_bytes(QUEUE_BYTES)
                 .close_timeout(Duration::from_secs(60))
         });
-        let work = async {
-            match payload {
-                Some(payload) => {
-                    let client = target.without_reconnect().connect().await?;
-                    let sent = self.repeat(&client, &letterhead, &payload).await;
-                    close(&client, sent).await
-                }
-                None if self.stdin_line => {
-                    let client = target.connect().await?;
-                    let sent = lines::publish(&client, &letterhead, is_quiet).await;
-                    close(&client, sent).await
-                }
-                None => Err(Failure::Usage(
-                    "a payload is missing: -m, -f, -l, -n or -s".into(),
-                )),
+        if payload.is_none() && !self.stdin_line {
+            return Err(Failure::Usage(
+                "a payload is missing: -m, -f, -l, -n or -s".into(),
+            ));
+        }
+        // One message goes or fails; a stream of lines outlives a connection.
+        let target = if payload.is_some() {
+            target.without_reconnect()
+        } else {
+            target
+        };
+        let mut interruption = Interruption::listen()?;
+        let client = tokio::select! {
+            client = target.connect() => client?,
+            () = interruption.come() => return Err(Failure::Interrupted),
+        };
+        let publish = async {
+            match &payload {
+                Some(payload) => self.repeat(&client, &letterhead, payload).await,
+                None => lines::publish(&client, &letterhead, is_quiet).await,
             }
         };
-        tokio::select! {
-            done = work => done,
-            interrupted = tool::interrupted() => match interrupted {
-                Ok(()) => Err(Failure::Closed(whinchat_client::CloseReason::ByApplication)),
-                Err(error) => Err(Failure::Io { what: "signals", error }),
-            },
-        }
+        let sent = tokio::select! {
+            sent = publish => sent,
+            () = interruption.come() => Err(Failure::Interrupted),
+        };
+        close(&client, sent).await
     }
 
     async fn repeat(
@@ -230,6 +234,10 @@ impl Args {
 
 /// Leaves in order, whatever came before.
 async fn close(client: &Client, sent: Result<(), Failure>) -> Result<(), Failure> {
+    if let Err(Failure::Interrupted) = sent {
+        client.disconnect().await;
+        return sent;
+    }
     let report = client.close().await;
     sent?;
     let left = report.unsent.len() + report.unacknowledged.len();

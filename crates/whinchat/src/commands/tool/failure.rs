@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     },
     #[error("{count} messages were not published")]
     Unsent { count: usize },
+    #[error("interrupted")]
+    Interrupted,
     /// `-W`; nothing is said.
     #[error("timed out")]
     TimedOut,
@@ -54,7 +56,8 @@ impl Failure {
             | Self::Unsubscribe(_)
             | Self::Closed(_)
             | Self::Io { .. }
-            | Self::Unsent { .. } => Exit::Runtime,
+            | Self::Unsent { .. }
+            | Self::Interrupted => Exit::Runtime,
             Self::TimedOut => return Exit::TimedOut,
         };
         if is_quiet && exit != Exit::Usage {

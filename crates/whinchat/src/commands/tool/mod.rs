@@ -21,7 +21,7 @@ use std::future::Future;
 use std::io;
 
 use clap::ValueEnum;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use whinchat_client::{Client, CloseReason, QoS, Status};
 
 use crate::exit::Exit;
@@ -74,15 +74,34 @@ pub(crate) fn run(is_quiet: bool, work: impl Future<Output = Result<(), Failure>
     }
 }
 
-/// Waits for INT or TERM.
-pub(crate) async fn interrupted() -> io::Result<()> {
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
+/// INT and TERM, which end a tool in order from the moment this exists.
+pub(crate) struct Interruption {
+    int: Signal,
+    term: Signal,
+}
+
+impl Interruption {
+    /// # Errors
+    /// The operating system refuses.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::Io {
+                what: "signals",
+                error,
+            })
+        };
+        Ok(Self {
+            int: listen(SignalKind::interrupt())?,
+            term: listen(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    pub(crate) async fn come(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
 }
 
 /// Why nothing more comes from a client that is at its end.
