@@ -1,17 +1,17 @@
-//! The manual of the tools holds: every option is in it, and every example does what it shows.
+//! The manual of the tools and the tutorial hold: every option is listed, and every example does what it shows.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use crate::broker::{Broker, result, whinchat};
 
-fn manual() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tools.md");
-    fs::read_to_string(path).unwrap()
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    fs::read_to_string(path.join(name)).unwrap()
 }
 
 #[test]
 fn every_option_is_listed() {
-    let manual = manual();
+    let manual = page("tools.md");
     for tool in ["pub", "sub", "rr", "bench"] {
         let (_, help, _) = result(&whinchat(&[tool, "--help"]).output().unwrap());
         let mut count = 0;
@@ -39,9 +39,18 @@ fn every_option_is_listed() {
 }
 
 #[test]
-fn every_example_does_what_it_shows() {
-    let manual = manual();
-    let blocks: Vec<_> = manual
+fn every_example_of_the_manual_does_what_it_shows() {
+    check_examples("tools.md");
+}
+
+#[test]
+fn every_example_of_the_tutorial_does_what_it_shows() {
+    check_examples("tutorial.md");
+}
+
+fn check_examples(name: &str) {
+    let page = page(name);
+    let blocks: Vec<_> = page
         .split("```console\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
@@ -70,19 +79,24 @@ fn every_example_does_what_it_shows() {
 
 /// Runs a script as a reader would type it, with `whinchat` being this build and its broker this one.
 fn run(broker: &Broker, script: &str) -> String {
-    let prelude = r#"
-        whinchat() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_whinchat");
+    // A program and not a function of the shell, so that `$!` is its process.
+    let wrapper = format!(
+        r#"#!/bin/sh
             tool=$1; shift
             case $tool in
-                bench) scenario=$1; shift; "$PROGRAM" bench "$scenario" "127.0.0.1:$PORT" "$@" ;;
-                *) "$PROGRAM" "$tool" -p "$PORT" "$@" ;;
+                bench) scenario=$1; shift; exec '{program}' bench "$scenario" "127.0.0.1:$PORT" "$@" ;;
+                *) exec '{program}' "$tool" -p "$PORT" "$@" ;;
             esac
-        }
-    "#;
-    let folder = tempfile::tempdir().unwrap();
+        "#
+    );
+    let path = folder.path().join("bin/whinchat");
+    fs::create_dir(folder.path().join("bin")).unwrap();
+    fs::write(&path, wrapper).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let output = Command::new("sh")
-        .args(["-c", &format!("{prelude}\n{script}")])
-        .env("PROGRAM", env!("CARGO_BIN_EXE_whinchat"))
+        .args(["-c", &format!("PATH=$PWD/bin:$PATH\n{script}")])
         .env("PORT", broker.port())
         .env("TZ", "UTC")
         .current_dir(folder.path())
