@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::Mutex;
 use whinchat_store::{Log, MemoryLog};
-use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Stream};
+use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Peer, Stream};
 
 use crate::{
     access::LoginRequired,
@@ -276,6 +276,16 @@ impl BrokerHandle {
     /// It counts as a local one: anonymous unless an authenticator was given.
     #[must_use]
     pub fn connect_in_memory(&self) -> Stream {
+        self.connect_in_memory_as(Peer::Memory)
+    }
+
+    /// The same for a program that brings its own transport: the broker takes the connection for one
+    /// from `peer`, in its log, its limits per address and for its hooks.
+    ///
+    /// Anonymous clients are served unless an authenticator was given: give one if strangers can get
+    /// this far.
+    #[must_use]
+    pub fn connect_in_memory_as(&self, peer: Peer) -> Stream {
         const CAPACITY_BYTES: usize = 256 * 1024;
         let (client, server) = Stream::pair(CAPACITY_BYTES);
         if !self.is_ready() {
@@ -285,7 +295,7 @@ impl BrokerHandle {
         if let Ok(stream) = server.detach() {
             self.0
                 .commons
-                .send_from_outside(ShardId::new(shard), Mail::Inside { stream });
+                .send_from_outside(ShardId::new(shard), Mail::Inside { stream, peer });
         }
         client
     }

@@ -20,6 +20,7 @@ use crate::{
         groups::{Groups, Membership},
         keys::{SessionKey, ShardId, SubscriberKey, partition_of},
         mail::{Mail, SlotKey},
+        memory::Memory,
         retained::Retained,
         routing::SubscriptionIndex,
         sessions::Counted,
@@ -31,6 +32,7 @@ use crate::{
     metrics::{Metrics, SharedMetrics},
     settings::Settings,
     shard::{
+        handshakes::ConnectRates,
         mailbox::{CREDIT_BYTES, Mailbox},
         ready::ReadyList,
     },
@@ -52,6 +54,8 @@ pub(crate) struct Commons {
     pub(crate) ready: Vec<Arc<ReadyList>>,
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
+    pub(crate) memory: Memory,
+    pub(crate) connect_rates: Mutex<ConnectRates>,
     /// Who everybody is without an authenticator.
     pub(crate) anonymous: Identity,
     /// Where authenticators run; made when the first client has to be asked about.
@@ -64,6 +68,8 @@ pub(crate) struct Commons {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) connections: AtomicUsize,
+    /// Connections that have not shown who they are.
+    pub(crate) handshakes: AtomicUsize,
     pub(crate) clients: AtomicUsize,
     pub(crate) sessions: AtomicUsize,
     /// Sessions that outlive their connection.
@@ -119,6 +125,8 @@ impl Commons {
                 .collect(),
             clock,
             counts: Counts::default(),
+            memory: Memory::default(),
+            connect_rates: Mutex::default(),
             anonymous: Identity::anonymous(),
             service: Mutex::new(None),
             next_message: AtomicU64::new(1),

@@ -98,7 +98,7 @@ section! {
         retained_size: Auto<ByteSize> = Auto::Auto, 0 => 1 << 44;
         /// Most nodes of an index of retained topics with a node for each level that no other topic shares. The index of this version has no nodes: retained_messages and retained_size bound all it holds.
         retained_nodes: u32 = 10_000_000, 1 => u32::MAX as u64;
-        /// Most connects per second from one source address. With "none" there is no bound: a whole fleet may share one address.
+        /// Most connects per second from one source: an IPv4 address, or an IPv6 network of 64 bits. With "none" there is no bound: a whole fleet may share one address.
         connects_per_address: Option<u32> = None, 1 => u32::MAX as u64;
         /// So many times one client id may be taken over by a new connection within takeover_period; each further one waits for takeover_delay before it is answered.
         takeovers: u32 = 30, 1 => u32::MAX as u64;
@@ -116,7 +116,7 @@ section! {
         websocket_fragments: u32 = 1_024, 1 => 1 << 20;
         /// Longest payload of a will. A longer one is answered with 0x95.
         will_size: ByteSize = ByteSize::kib(32), 0 => PACKET_BYTES_MAX;
-        /// Memory of the process above which nothing new is queued or retained; publishers at QoS 1 and 2 are answered with 0x97. With "auto" half of the machine's memory or of the control group's limit.
+        /// Memory of the process above which nothing new is taken: connections and publishers at QoS 1 and 2 are answered with 0x97, retained messages are delivered and not kept, QoS 0 messages to readers that lag are dropped. With "auto" half of the machine's memory or of the control group's limit.
         memory_size: Auto<ByteSize> = Auto::Auto, 32 << 20 => 1 << 50;
         /// Share of the data directory's volume, in percent, above which durable messages are answered with 0x97. Read by the durable store, which this version does not have yet.
         store_percent: u8 = 80, 1 => 100;

@@ -27,6 +27,7 @@ use whinchat_store::{Log, LogFailure};
 pub use cell::{
     Counter, Family, Gauge, Histogram, PerLabel, SharedCounter, SharedFamily, TimeCounter,
 };
+pub(crate) use collector::resident_bytes;
 pub use label::{
     AccessLabel, AuthenticationLabel, CloseLabel, DropLabel, HookLabel, Label, PacketLabel,
     QosLabel, RefusalLabel,

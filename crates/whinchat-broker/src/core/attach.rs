@@ -18,7 +18,7 @@ use super::{
     keys::partition_of,
     limits_met::Met,
     mail::{Arrival, Mail, SlotKey},
-    sessions::{Counted, Session},
+    sessions::{Counted, Session, Takeovers},
     wills::Will,
 };
 use crate::{
@@ -47,6 +47,8 @@ impl Shard {
             exchange: _,
         } = *waiting;
         let home = self.commons.home_of(&connect.client_id);
+        self.end_handshake(index);
+        let slot = &mut self.slots[index as usize];
         if home == self.id {
             slot.release(Hold::Authentication);
             return self.attach(
@@ -109,8 +111,66 @@ impl Shard {
         self.attach(index, arrival.login);
     }
 
-    /// Gives a known client its session: the old one, or a new one.
+    /// L-16: counts a connection that will take over the session of another one. True if it has to
+    /// wait before it may: two clients that fight for one id slow each other down.
+    fn is_braked(&mut self, client_id: &str) -> bool {
+        let limits = &self.settings.limits;
+        let Some(session) = self
+            .sessions
+            .find(client_id)
+            .and_then(|index| self.sessions.get_mut(index))
+            .filter(|session| session.slot.is_some())
+        else {
+            return false;
+        };
+        let takeovers = &mut session.takeovers;
+        if self.now.saturating_since(takeovers.since) >= limits.takeover_period {
+            *takeovers = Takeovers {
+                since: self.now,
+                count: 0,
+            };
+        }
+        takeovers.count = takeovers.count.saturating_add(1);
+        if takeovers.count <= limits.takeovers {
+            return false;
+        }
+        self.metrics.limit_hits.of(Limit::Takeovers).increment();
+        if takeovers.count == limits.takeovers + 1 {
+            tracing::warn!(
+                ?client_id,
+                takeovers = takeovers.count,
+                limit = Limit::Takeovers.option(),
+                "clients fight for one client id"
+            );
+        }
+        true
+    }
+
+    /// The wait before a take-over is over.
+    pub(crate) fn end_delay(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Phase::Delayed(login) = std::mem::replace(&mut slot.phase, Phase::AwaitConnect) else {
+            return;
+        };
+        slot.deadline = None;
+        slot.release(Hold::Turn);
+        self.attach_now(index, *login);
+    }
+
     fn attach(&mut self, index: u32, login: Login) {
+        if self.is_braked(&login.connect.client_id) {
+            let slot = &mut self.slots[index as usize];
+            let delay = self.settings.limits.takeover_delay;
+            slot.deadline = Some(self.now.saturating_add(delay));
+            slot.hold(Hold::Turn);
+            slot.phase = Phase::Delayed(Box::new(login));
+            return self.schedule_slot(index);
+        }
+        self.attach_now(index, login);
+    }
+
+    /// Gives a known client its session: the old one, or a new one.
+    fn attach_now(&mut self, index: u32, login: Login) {
         let Login {
             connect,
             client_id_assigned,
@@ -162,6 +222,10 @@ impl Shard {
                 return;
             }
         }
+        let takeovers = found
+            .and_then(|session| self.sessions.get(session))
+            .map(|session| session.takeovers)
+            .unwrap_or_default();
         // v5 [MQTT-3.1.2-4], [MQTT-3.1.2-5]
         let found = found.filter(|session| self.take_over(*session, connect.clean_start));
         if found.is_none()
@@ -199,6 +263,7 @@ impl Shard {
         self.commons.counts.uncount(session.counted);
         self.commons.counts.count(counted);
         session.counted = counted;
+        session.takeovers = takeovers; // also where the session itself began anew
         session.identity = identity;
         session.expiry_interval = expiry_interval;
         session.slot = Some(index);
@@ -363,6 +428,7 @@ impl Shard {
             readiness: None,
             counted: Counted::Transient,
             is_full: false,
+            takeovers: Takeovers::default(),
             overflow_logged: false,
         })
     }

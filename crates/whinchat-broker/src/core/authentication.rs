@@ -60,7 +60,9 @@ impl Shard {
         let exchange = match &mut slot.phase {
             Phase::Authenticating(waiting) => waiting.exchange.take(),
             Phase::Attached(_) => slot.exchange.take(),
-            Phase::AwaitConnect | Phase::AwaitCommit(_) | Phase::AwaitFlush => return Flow::Stop,
+            Phase::AwaitConnect | Phase::Delayed(_) | Phase::AwaitCommit(_) | Phase::AwaitFlush => {
+                return Flow::Stop;
+            }
         };
         match (exchange, slot.session()) {
             (Some(exchange), _) => self.commons.proceed(exchange, data, self.id, key),

@@ -117,6 +117,11 @@ impl Shard {
             let refusal = Refusal::new(elsewhere.reason).with_server_reference(&*elsewhere.server);
             return Err(refusal.into());
         }
+        if self.memory_is_full {
+            let bytes = self.commons.memory.bytes();
+            let reason = ConnAckReason::QuotaExceeded;
+            return Err(NotAllowed::ByLimit(Limit::MemorySize, bytes, reason));
+        }
         if connect.client_id.is_empty() {
             let refused = match connect.version {
                 ProtocolVersion::V31 => true,

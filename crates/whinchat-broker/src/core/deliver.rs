@@ -254,6 +254,13 @@ impl Shard {
         });
         if let Some(frame) = plain {
             // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
+            if self.memory_is_full && slot.write_blocked {
+                self.metrics
+                    .messages_dropped
+                    .of(DropLabel::Memory)
+                    .increment();
+                return;
+            }
             if before >= self.settings.unsent_bytes {
                 self.metrics
                     .messages_dropped

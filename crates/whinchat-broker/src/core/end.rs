@@ -45,6 +45,8 @@ pub(crate) enum Ending {
     Stalled,
     /// CONNECT was not complete in time.
     ConnectTimeout,
+    /// Too many have not sent their CONNECT; this one made room for another.
+    CrowdedOut,
     /// Re-authentication failed.
     NotAuthorized,
     /// A 3.x publisher has to be refused, which its version has no words for.
@@ -67,7 +69,11 @@ impl Ending {
         match self {
             Self::Disconnected(reason) | Self::Malformed(reason) => Some(reason),
             Self::Violated(violation) => Some(violation.reason()),
-            Self::Lost | Self::Refused | Self::Stalled | Self::ConnectTimeout => None,
+            Self::Lost
+            | Self::Refused
+            | Self::Stalled
+            | Self::ConnectTimeout
+            | Self::CrowdedOut => None,
             Self::NotAuthorized => Some(DisconnectReason::NotAuthorized),
             Self::QueueFull => Some(DisconnectReason::QuotaExceeded),
             Self::TopicNameInvalid => Some(DisconnectReason::TopicNameInvalid),
@@ -90,7 +96,9 @@ impl Ending {
         match self {
             Self::Disconnected(DisconnectReason::NormalDisconnection) => CloseLabel::Disconnect,
             Self::Disconnected(_) => CloseLabel::DisconnectWithWill,
-            Self::Lost | Self::Refused | Self::ConnectTimeout => CloseLabel::Lost,
+            Self::Lost | Self::Refused | Self::ConnectTimeout | Self::CrowdedOut => {
+                CloseLabel::Lost
+            }
             Self::Violated(Violation::KeepAliveTimeout) => CloseLabel::KeepAlive,
             Self::Violated(_) => CloseLabel::ProtocolError,
             Self::Malformed(_) => CloseLabel::Malformed,
@@ -116,6 +124,12 @@ impl Shard {
         };
         let was_closing = matches!(slot.phase, Phase::AwaitFlush);
         let session = slot.session();
+        if session.is_none() && !was_closing {
+            self.end_handshake(index);
+        }
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
         if let Some(reason) = ending.reason()
             && !ending.is_known_to_peer()
         {
@@ -147,6 +161,12 @@ impl Shard {
                     self.metrics
                         .connections_refused
                         .of(RefusalLabel::TimedOut)
+                        .increment();
+                }
+                None if ending == Ending::CrowdedOut => {
+                    self.metrics
+                        .connections_refused
+                        .of(RefusalLabel::TooManyConnections)
                         .increment();
                 }
                 None if ending == Ending::Lost => {
@@ -233,6 +253,7 @@ impl Shard {
             | Ending::Malformed(_)
             | Ending::Stalled
             | Ending::ConnectTimeout
+            | Ending::CrowdedOut
             | Ending::NotAuthorized
             | Ending::TopicNameInvalid
             | Ending::QueueFull
@@ -375,12 +396,16 @@ impl Shard {
             return;
         }
         if slot.deadline.is_some_and(|deadline| deadline <= now) {
+            if matches!(slot.phase, Phase::Delayed(_)) {
+                return self.end_delay(index);
+            }
             let ending = match slot.phase {
                 Phase::AwaitFlush => Ending::Lost,
                 Phase::AwaitConnect
                 | Phase::Authenticating(_)
                 | Phase::Attached(_)
-                | Phase::AwaitCommit(_) => {
+                | Phase::AwaitCommit(_)
+                | Phase::Delayed(_) => {
                     self.metrics
                         .limit_hits
                         .of(Limit::ConnectTimeout)

@@ -25,7 +25,7 @@ pub(crate) enum Mail {
     /// A connection whose session lives here.
     Arrival(Box<Arrival>),
     /// A connection made inside the process.
-    Inside { stream: DetachedStream },
+    Inside { stream: DetachedStream, peer: Peer },
     /// The authenticator has answered.
     Authenticated {
         slot: SlotKey,

@@ -14,6 +14,7 @@ pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod limits_met;
 pub(crate) mod mail;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod packets;
 pub(crate) mod publish;

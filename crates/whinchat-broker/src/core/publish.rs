@@ -95,6 +95,13 @@ impl Shard {
             Ok(replaced) => replaced,
             Err(reason) => return Routed::refused(reason),
         };
+        if self.memory_is_full && publish.guarantee.qos() > QoS::AtMostOnce {
+            self.meet_limit(slot, session, Limit::MemorySize, &format_args!("{topic:?}"));
+            return Routed {
+                has_no_room: true,
+                ..Routed::refused(PubAckReason::QuotaExceeded)
+            };
+        }
         if self.is_refused(publish.guarantee.qos(), TopicName::from_validated(topic)) {
             self.meet_limit(
                 slot,
@@ -200,7 +207,17 @@ impl Shard {
             let kept = message.keep(&self.commons);
             let commons = Arc::clone(&self.commons);
             let mut retained = commons.retained.write();
-            if let Err(NoRoom { limit, value }) = retained.set(kept, &self.settings) {
+            let is_own = kept.publisher == 0; // `$SYS` replaces what is there
+            let has_memory = !self.memory_is_full || is_own || kept.payload.is_empty();
+            let set = if has_memory {
+                retained.set(kept, &self.settings)
+            } else {
+                Err(NoRoom {
+                    limit: Limit::MemorySize,
+                    value: kept.size() as u64,
+                })
+            };
+            if let Err(NoRoom { limit, value }) = set {
                 let met = Met {
                     limit,
                     client_id: None,

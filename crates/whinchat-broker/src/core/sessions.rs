@@ -37,10 +37,18 @@ pub(crate) struct Session {
     pub(crate) readiness: Option<Arc<Readiness>>,
     /// How it was counted among the sessions that outlive their connections.
     pub(crate) counted: Counted,
+    pub(crate) takeovers: Takeovers,
     /// Its queue is full, and publishers are refused for it.
     pub(crate) is_full: bool,
     /// Its queue is full, and that was logged.
     pub(crate) overflow_logged: bool,
+}
+
+/// How often one connection took a session over from another, in the present period.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Takeovers {
+    pub(crate) since: Instant,
+    pub(crate) count: u32,
 }
 
 /// Which bounds a session counts towards.

@@ -11,9 +11,14 @@ use whinchat_transport::{DetachedListener, DetachedStream, Listener, Peer, Strea
 
 use super::{
     Life, Shard,
+    handshakes::Source,
     slot::{Arriving, Slot},
 };
-use crate::{core::mail::SlotKey, limits::Limit, metrics::RefusalLabel};
+use crate::{
+    core::{end::Ending, limits_met::Met, mail::SlotKey},
+    limits::Limit,
+    metrics::{RefusalLabel, ShardMetrics},
+};
 
 /// The listeners of one shard, attached to its runtime.
 pub(crate) struct Accepting {
@@ -80,14 +85,10 @@ impl Shard {
     }
 
     /// Takes a connection that was made inside the process.
-    pub(crate) fn admit_inside(&mut self, stream: DetachedStream) {
+    pub(crate) fn admit_inside(&mut self, stream: DetachedStream, peer: Peer) {
         if let Ok(stream) = stream.attach() {
             let last = self.settings.listeners.len() - 1;
-            self.admit(
-                stream,
-                Peer::Memory,
-                u16::try_from(last).unwrap_or(u16::MAX),
-            );
+            self.admit(stream, peer, u16::try_from(last).unwrap_or(u16::MAX));
         }
     }
 
@@ -96,6 +97,9 @@ impl Shard {
             return;
         }
         self.metrics.connections_opened.increment();
+        if !self.may_arrive(peer) {
+            return; // closed at the cost of the accept
+        }
         let limits = &self.settings.listener(listener).limits;
         let open = self
             .commons
@@ -122,8 +126,76 @@ impl Shard {
             listener,
             engine,
         });
-        self.slots[index as usize].deadline = Some(deadline);
+        let slot = &mut self.slots[index as usize];
+        slot.deadline = Some(deadline);
+        let key = SlotKey {
+            index,
+            check: slot.check,
+        };
+        self.handshakes.begin(Source::of(peer), key);
+        self.commons
+            .counts
+            .handshakes
+            .fetch_add(1, Ordering::Relaxed);
         self.schedule_slot(index);
+    }
+
+    /// L-16 and L-17: whether there is room for one more stranger; an older one may have to go for it.
+    fn may_arrive(&mut self, peer: Peer) -> bool {
+        let limits = &self.settings.limits;
+        let refused = |metrics: &ShardMetrics, label: RefusalLabel| {
+            metrics.connections_refused.of(label).increment();
+            false
+        };
+        if let (Some(most), Some(_)) = (limits.connects_per_address, peer.ip()) {
+            let second = self.now.as_millis() / 1_000;
+            let mut rates = self.commons.connect_rates.lock();
+            if !rates.take(Source::of(peer), second, most) {
+                drop(rates);
+                self.meet_limit_at_accept(Limit::ConnectsPerAddress, peer, &most);
+                return refused(&self.metrics, RefusalLabel::RateExceeded);
+            }
+        }
+        let most = limits.unauthenticated_max() as usize;
+        let waiting = self.commons.counts.handshakes.load(Ordering::Relaxed);
+        if waiting < most.div_ceil(2) {
+            return true;
+        }
+        if let Some(oldest) = self.handshakes.first_to_go() {
+            let from = self.slots[oldest.index as usize].peer;
+            self.meet_limit_at_accept(Limit::UnauthenticatedPercent, from, &waiting);
+            self.end_connection(oldest.index, Ending::CrowdedOut);
+        } else if waiting >= most {
+            self.meet_limit_at_accept(Limit::UnauthenticatedPercent, peer, &waiting);
+            return refused(&self.metrics, RefusalLabel::TooManyConnections);
+        }
+        true
+    }
+
+    fn meet_limit_at_accept(&mut self, limit: Limit, peer: Peer, value: &dyn std::fmt::Display) {
+        let met = Met {
+            limit,
+            client_id: None,
+            peer: Some(peer),
+            value,
+        };
+        self.limit_log.note(self.now, &self.metrics, &met);
+    }
+
+    /// The connection has shown who it is, or has gone.
+    pub(crate) fn end_handshake(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get(index as usize) {
+            let key = SlotKey {
+                index,
+                check: slot.check,
+            };
+            if self.handshakes.end(Source::of(slot.peer), key) {
+                self.commons
+                    .counts
+                    .handshakes
+                    .fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Gives a connection its place, and a first look at its socket in this or the next turn.

@@ -55,6 +55,7 @@ impl Future for Driver {
         }
         shard.publish_system_topics();
         shard.read_mail();
+        shard.watch_totals();
         shard.accept(cx);
         shard.continue_scans();
         shard.ready.take(&mut this.ready);

@@ -18,6 +18,7 @@
 pub(crate) mod accept;
 pub(crate) mod driver;
 pub(crate) mod flush;
+pub(crate) mod handshakes;
 pub(crate) mod mailbox;
 pub(crate) mod post;
 pub(crate) mod read;
@@ -33,7 +34,9 @@ use whinchat_session::{DropReason, Effect, Instant, Output, Ticket};
 use whinchat_store::Lsn;
 use whinchat_topic::Cursor;
 
-use self::{accept::Accepting, ready::ReadyList, slot::Slot, timers::TimerWheel};
+use self::{
+    accept::Accepting, handshakes::Handshakes, ready::ReadyList, slot::Slot, timers::TimerWheel,
+};
 use crate::{
     commons::Commons,
     core::{
@@ -42,6 +45,7 @@ use crate::{
         keys::ShardId,
         limits_met::LimitLog,
         mail::{Mail, SlotKey},
+        memory::Watch,
         message::Delivery,
         records::Records,
         retained_scan::Scans,
@@ -65,6 +69,7 @@ pub(crate) struct Shard {
     pub(crate) accepting: Accepting,
     pub(crate) slots: Slab<Slot>,
     pub(crate) next_check: u32,
+    pub(crate) handshakes: Handshakes,
     pub(crate) sessions: Sessions,
     pub(crate) wheel: TimerWheel,
     pub(crate) routes: RouteCache,
@@ -72,6 +77,9 @@ pub(crate) struct Shard {
     pub(crate) scans: Scans,
     pub(crate) records: Records,
     pub(crate) limit_log: LimitLog,
+    pub(crate) watch: Watch,
+    /// The process is above its cap, as of the start of this turn.
+    pub(crate) memory_is_full: bool,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -121,6 +129,7 @@ impl Shard {
             accepting,
             slots: Slab::new(),
             next_check: 0,
+            handshakes: Handshakes::default(),
             sessions: Sessions::new(id),
             wheel: TimerWheel::new(now),
             routes: RouteCache::new(),
@@ -128,6 +137,8 @@ impl Shard {
             scans: Scans::default(),
             records: Records::new(commons.log_is_awaited),
             limit_log: LimitLog::default(),
+            watch: Watch::default(),
+            memory_is_full: false,
             appended: VecDeque::new(),
             committed: Ticket::NONE,
             waiting: VecDeque::new(),

@@ -67,7 +67,7 @@ impl Shard {
                 self.deliver(&mut Outgoing::kept(&message), &[target], Some(group));
             }
             Mail::Arrival(arrival) => self.arrive(*arrival),
-            Mail::Inside { stream } => self.admit_inside(stream),
+            Mail::Inside { stream, peer } => self.admit_inside(stream, peer),
             Mail::Authenticated { slot, outcome } => self.handle_authenticated(slot, outcome),
             Mail::Kick { client_id } => {
                 if let Some(slot) = self

@@ -160,9 +160,10 @@ impl Shard {
         };
         let rules = self.settings.listener(slot.listener);
         let limits = match slot.phase {
-            Phase::AwaitConnect | Phase::Authenticating(_) | Phase::AwaitCommit(_) => {
-                &rules.decode_before_connack
-            }
+            Phase::AwaitConnect
+            | Phase::Authenticating(_)
+            | Phase::Delayed(_)
+            | Phase::AwaitCommit(_) => &rules.decode_before_connack,
             Phase::Attached(_) => &rules.decode,
             Phase::AwaitFlush => return (Flow::Stop, 0),
         };

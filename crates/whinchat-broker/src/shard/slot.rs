@@ -17,6 +17,7 @@ use whinchat_session::{ConnAckOptions, Connection, Instant, Ticket};
 use whinchat_transport::{Peer, Stream};
 
 use crate::{
+    core::attach::Login,
     hooks::Exchange,
     limits::{BrokerLimits, Limit},
 };
@@ -32,6 +33,8 @@ pub(crate) enum Phase {
     AwaitConnect,
     /// The authenticator's answer, or the client's next AUTH packet.
     Authenticating(Box<Authenticating>),
+    /// Its time: its client id was taken over too often of late.
+    Delayed(Box<Login>),
     /// The log: the CONNACK of this session leaves when it is durable.
     AwaitCommit(Box<AwaitCommit>),
     /// Anything: the session at this index is served.
@@ -71,6 +74,8 @@ pub(crate) enum Hold {
     Commit = 1 << 1,
     /// As many answers wait for the log as a Receive Maximum allows.
     Answers = 1 << 2,
+    /// For its turn to take a session over.
+    Turn = 1 << 3,
 }
 
 /// One connection.
@@ -164,7 +169,10 @@ impl Slot {
         match self.phase {
             Phase::Attached(session) => Some(session),
             Phase::AwaitCommit(ref waiting) => Some(waiting.session),
-            Phase::AwaitConnect | Phase::Authenticating(_) | Phase::AwaitFlush => None,
+            Phase::AwaitConnect
+            | Phase::Authenticating(_)
+            | Phase::Delayed(_)
+            | Phase::AwaitFlush => None,
         }
     }
 

@@ -31,8 +31,13 @@ pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
 impl Peer {
     /// Connected to the broker in memory, nothing sent.
     pub(crate) fn silent(broker: &BrokerHandle, version: ProtocolVersion) -> Self {
+        Self::on(broker.connect_in_memory(), version)
+    }
+
+    /// On a stream of the test's own making.
+    pub(crate) fn on(stream: Stream, version: ProtocolVersion) -> Self {
         Self {
-            stream: broker.connect_in_memory(),
+            stream,
             version,
             unread: BytesMut::new(),
             set_aside: VecDeque::new(),
