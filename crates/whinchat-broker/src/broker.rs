@@ -232,19 +232,24 @@ fn spawn_shard(
     commons
         .log
         .subscribe(position, Box::new(move |_| ready.wake_driver()));
+    let attached = {
+        let _inside = runtime.enter();
+        Accepting::attach(listeners)
+    };
+    let accepting = match attached {
+        Ok(accepting) => accepting,
+        Err(error) => {
+            runtime.shutdown_background(); // may be dropped inside the caller's runtime
+            return Err(StartError::Thread(error));
+        }
+    };
     thread::Builder::new()
         .name(format!("whinchat-{position}"))
         .spawn(move || {
             runtime.block_on(async move {
-                match Accepting::attach(listeners) {
-                    Ok(accepting) => {
-                        let driver =
-                            Driver::new(Shard::new(ShardId::new(position), commons, accepting));
-                        // The driver ends its own turns: no budget of the runtime cuts into them.
-                        tokio::task::unconstrained(driver).await;
-                    }
-                    Err(error) => tracing::error!(%error, "cannot listen on this shard"),
-                }
+                let driver = Driver::new(Shard::new(ShardId::new(position), commons, accepting));
+                // The driver ends its own turns: no budget of the runtime cuts into them.
+                tokio::task::unconstrained(driver).await;
             });
         })
         .map_err(StartError::Thread)

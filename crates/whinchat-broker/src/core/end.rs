@@ -520,8 +520,12 @@ impl Shard {
 
     /// Says goodbye to everybody and accepts nobody.
     pub(crate) fn drain(&mut self, deadline: std::time::Instant) {
-        self.accepting.close();
+        let is_first = self.life == Life::Serving;
         self.life = Life::Draining { deadline };
+        if !is_first {
+            return; // those who are told already keep what is left to send
+        }
+        self.accepting.close();
         let open: Vec<u32> = self
             .slots
             .iter()

@@ -1,5 +1,7 @@
 //! One packet in, one event out of the engine, one thing to do.
 
+use std::mem;
+
 use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectRef, PacketRef};
 use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violation};
 
@@ -106,55 +108,19 @@ impl Shard {
         )
         .for_session(durable);
         answer(&mut slot.engine, self.now, &mut session.state, &mut wire);
-        if ticket.is_some() {
-            self.waiting.push_back((
-                ticket,
-                SlotKey {
-                    index,
-                    check: slot.check,
-                },
-            ));
-        }
+        self.wait_for(index, ticket);
     }
 
-    /// Whatever the engine did: its bytes are written at the end of the turn, and what now waits for
-    /// the log is on the list of those that do.
+    /// Whatever the engine did: its bytes are written at the end of the turn, what now waits for the
+    /// log is on the list of those that do, and packets are let in as long as their answers leave.
     pub(crate) fn after_engine(&mut self, index: u32) {
+        self.note_output(index);
+        self.await_commit(index);
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        if !slot.out.is_empty() {
-            if !slot.dirty {
-                slot.dirty = true;
-                self.dirty.push(index);
-            }
-            if slot.out.len() as u64 >= self.settings.unsent_bytes as u64 / 2
-                && !slot.scheduled.is_set()
-            {
-                self.schedule_slot(index);
-            }
-        }
-        let Some(slot) = self.slots.get_mut(index as usize) else {
+        if !matches!(slot.phase, Phase::Attached(_)) {
             return;
-        };
-        let Phase::Attached(session) = slot.phase else {
-            return;
-        };
-        let Some(session) = self.sessions.get(session) else {
-            return;
-        };
-        if session.is_durable()
-            && let Some(ticket) = slot.engine.awaited_ticket(&session.state)
-            && ticket > slot.awaits
-        {
-            slot.awaits = ticket;
-            self.waiting.push_back((
-                ticket,
-                SlotKey {
-                    index,
-                    check: slot.check,
-                },
-            ));
         }
         if slot.engine.is_receive_window_full() {
             // It keeps to no Receive Maximum, or has none (3.1, 3.1.1): its socket is read again when
@@ -162,6 +128,47 @@ impl Shard {
             slot.hold(Hold::Answers);
         } else {
             slot.release(Hold::Answers);
+        }
+    }
+
+    /// Puts the connection on the list of those to write to, or gives back a buffer it did not use.
+    pub(crate) fn note_output(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        if !slot.out.is_empty() {
+            self.mark_dirty(index);
+        } else if slot.out.capacity() > 0 {
+            let buffer = mem::take(&mut slot.out);
+            self.keep_buffer(buffer);
+        }
+    }
+
+    /// Puts the connection on the list of those that wait for the log, if it does.
+    pub(crate) fn await_commit(&mut self, index: u32) {
+        let Some(slot) = self.slots.get(index as usize) else {
+            return;
+        };
+        let Phase::Attached(session) = slot.phase else {
+            return;
+        };
+        let ticket = self
+            .sessions
+            .get(session)
+            .and_then(|session| slot.engine.awaited_ticket(&session.state));
+        if let Some(ticket) = ticket {
+            self.wait_for(index, ticket);
+        }
+    }
+
+    /// Looks at the connection again when `ticket` is committed. What has a lower ticket leaves then too.
+    fn wait_for(&mut self, index: u32, ticket: Ticket) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && ticket > slot.awaits
+        {
+            slot.awaits = ticket;
+            let check = slot.check;
+            self.waiting.push_back((ticket, SlotKey { index, check }));
         }
     }
 

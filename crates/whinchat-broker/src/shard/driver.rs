@@ -74,7 +74,7 @@ impl Future for Driver {
         if shard.life == Life::Ended {
             return Poll::Ready(());
         }
-        if shard.ready.has_more() || shard.has_scan_with_room() {
+        if shard.ready.has_more() || shard.has_scan_with_room() || shard.has_unfinished_work() {
             shard.ready.wake_driver();
         }
         Poll::Pending

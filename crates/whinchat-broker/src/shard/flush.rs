@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
 
 use super::{Life, Shard, Wire, slot::Phase};
@@ -37,6 +38,14 @@ impl Shard {
             self.metrics.connections.subtract(left);
             self.life = Life::Ended;
         }
+    }
+
+    /// True if the end of the turn itself has left something to do: a failed write ends a connection,
+    /// and a Will goes out.
+    pub(crate) fn has_unfinished_work(&self) -> bool {
+        !self.dirty.is_empty()
+            || !self.records.is_empty()
+            || self.outgoing.iter().any(|batch| !batch.is_empty())
     }
 
     fn append_records(&mut self) {
@@ -123,6 +132,7 @@ impl Shard {
             slot.out.get(slot.counted..).unwrap_or_default(),
             &self.metrics,
         );
+        let closing = matches!(slot.phase, Phase::AwaitFlush);
         let was_overfull = slot.is_overfull(self.settings.unsent_bytes);
         let mut cx = Context::from_waker(&slot.waker);
         slot.write_blocked = false;
@@ -151,26 +161,29 @@ impl Shard {
         if was_overfull && !slot.is_overfull(self.settings.unsent_bytes) {
             slot.ready.enqueue(); // to be read again
         }
+        let is_blocked = slot.write_blocked;
         if slot.out.is_empty() {
             let buffer = std::mem::take(&mut slot.out);
-            if buffer.capacity() > 0
-                && buffer.capacity() <= KEPT_BUFFER_BYTES
-                && self.buffers.len() < KEPT_BUFFERS
-            {
-                self.buffers.push(buffer);
-            }
+            self.keep_buffer(buffer);
         }
-        let is_blocked = slot.write_blocked;
-        let closing = matches!(slot.phase, Phase::AwaitFlush);
         if failed {
             self.end_connection(index, Ending::Lost);
-        } else if closing && !self.slots[index as usize].write_blocked {
+        } else if closing && !is_blocked {
             self.close_flushed(index);
         } else {
             self.refill(index);
             if is_blocked {
                 self.schedule_slot(index); // from here on the peer is watched
             }
+        }
+    }
+
+    /// Keeps an empty buffer for the next connection that has something to send.
+    pub(crate) fn keep_buffer(&mut self, buffer: BytesMut) {
+        debug_assert!(buffer.is_empty());
+        if (1..=KEPT_BUFFER_BYTES).contains(&buffer.capacity()) && self.buffers.len() < KEPT_BUFFERS
+        {
+            self.buffers.push(buffer);
         }
     }
 
@@ -199,10 +212,10 @@ impl Shard {
         .for_session(durable);
         slot.engine
             .send_queued(self.now, &mut session.state, &mut wire);
-        let can_write = !slot.out.is_empty() && !slot.write_blocked;
-        self.after_engine(index);
-        if can_write || !self.records.is_empty() {
-            self.ready.wake_driver();
+        let is_blocked = slot.write_blocked;
+        self.await_commit(index);
+        if !is_blocked {
+            self.note_output(index);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! A sender that has run out of credit (bytes its receiver has not taken yet) stops reading its
 //! publishers; everybody always empties the own mailbox, so two shards never wait for each other.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,6 +16,8 @@ pub(crate) const CREDIT_BYTES: usize = 8 * 1024 * 1024;
 /// The queues into one shard, one per sender.
 pub(crate) struct Mailbox {
     lanes: Vec<Lane>,
+    /// Its shard has ended: what is put in from here on is thrown away.
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -29,6 +31,7 @@ impl Mailbox {
     pub(crate) fn new(shards: usize) -> Self {
         Self {
             lanes: (0..shards).map(|_| Lane::default()).collect(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -37,6 +40,11 @@ impl Mailbox {
         let lane = &self.lanes[sender];
         let bytes: usize = batch.iter().map(Mail::weight).sum();
         let mut mail = lane.mail.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            drop(mail);
+            batch.clear();
+            return;
+        }
         lane.bytes.fetch_add(bytes, Ordering::Relaxed);
         lane.letters.fetch_add(batch.len(), Ordering::Release);
         if mail.is_empty() {
@@ -59,6 +67,20 @@ impl Mailbox {
         lane.bytes.swap(0, Ordering::Relaxed) > CREDIT_BYTES
     }
 
+    /// Throws away what is here and what comes: a connection on its way is closed, and no sender waits
+    /// for credit.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        for lane in &self.lanes {
+            let mut mail = lane.mail.lock();
+            let unread = std::mem::take(&mut *mail);
+            lane.letters.store(0, Ordering::Relaxed);
+            lane.bytes.store(0, Ordering::Relaxed);
+            drop(mail);
+            drop(unread);
+        }
+    }
+
     /// Bytes that `sender` has waiting here.
     pub(crate) fn waiting(&self, sender: usize) -> usize {
         self.lanes[sender].bytes.load(Ordering::Relaxed)
@@ -66,5 +88,31 @@ impl Mailbox {
 
     pub(crate) fn senders(&self) -> usize {
         self.lanes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter() -> Vec<Mail> {
+        vec![Mail::Kick {
+            client_id: "c".into(),
+        }]
+    }
+
+    #[test]
+    fn letters_to_a_closed_mailbox_are_thrown_away() {
+        let mailbox = Mailbox::new(2);
+        mailbox.put(1, &mut letter());
+        mailbox.close();
+        let mut late = letter();
+        mailbox.put(0, &mut late);
+        assert!(late.is_empty(), "its sender does not keep it");
+        let mut taken = Vec::new();
+        for sender in 0..2 {
+            mailbox.take(sender, &mut taken);
+        }
+        assert!(taken.is_empty());
     }
 }

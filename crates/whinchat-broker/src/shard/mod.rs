@@ -174,6 +174,13 @@ impl Shard {
     }
 }
 
+impl Drop for Shard {
+    /// However it ended: nobody waits for it, and nothing waits in its mailbox.
+    fn drop(&mut self) {
+        self.commons.mailboxes[self.id.position()].close();
+    }
+}
+
 /// What the engine of one connection writes to: the bytes for its peer, and the records of the turn.
 pub(crate) struct Wire<'a> {
     out: &'a mut BytesMut,

@@ -34,7 +34,8 @@ impl ReadyList {
             *current = Some(driver.clone());
         }
         drop(current);
-        self.notified.store(false, Ordering::SeqCst);
+        // An exchange, not a store: whoever found it true has written before what this turn reads.
+        self.notified.swap(false, Ordering::SeqCst);
     }
 
     /// Moves the ready slots into `into`, which must be empty; its capacity serves the next turn.
@@ -89,7 +90,8 @@ impl SlotWaker {
 
     /// Called when the slot was taken off the list, before it is served.
     pub(crate) fn taken(&self) {
-        self.queued.store(false, Ordering::SeqCst);
+        // As in `begin_turn`: what made it ready is seen by the look that follows.
+        self.queued.swap(false, Ordering::SeqCst);
     }
 }
 

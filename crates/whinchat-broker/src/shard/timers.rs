@@ -30,10 +30,6 @@ pub(crate) enum Timed {
 pub(crate) struct Scheduled(Option<u64>);
 
 impl Scheduled {
-    pub(crate) fn is_set(self) -> bool {
-        self.0.is_some()
-    }
-
     /// Called when an entry has come up: true if it is the one that counts, and not one of an earlier
     /// deadline, or of who had the place before. Those must not be put back, or they never end.
     pub(crate) fn take_due(&mut self, wheel: &TimerWheel) -> bool {
