@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use whinchat_codec::decode;
+use whinchat_codec::{DecodeLimits, decode, frame_len};
 
 use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
@@ -63,21 +63,7 @@ impl Shard {
                 break;
             }
             let mut cx = Context::from_waker(&slot.waker);
-            // A packet that has begun goes on where it is, so that no byte is moved twice.
-            let begun = slot.unread.len();
-            let read = if begun == 0 {
-                slot.stream.poll_read(&mut cx, &mut buffer)
-            } else {
-                let room = begun.clamp(4096, READ_BYTES_PER_TURN * 4);
-                slot.unread.resize(begun + room, 0);
-                let read = slot.stream.poll_read(&mut cx, &mut slot.unread[begun..]);
-                let arrived = match &read {
-                    Poll::Ready(Ok(count)) => *count,
-                    Poll::Ready(Err(_)) | Poll::Pending => 0,
-                };
-                slot.unread.truncate(begun + arrived);
-                read
-            };
+            let read = slot.stream.poll_read(&mut cx, &mut buffer);
             match read {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
@@ -89,8 +75,16 @@ impl Shard {
                     if closing {
                         continue; // Whatever it says after the end is read and forgotten.
                     }
-                    if begun == 0 {
-                        self.handle_bytes(index, &buffer[..count]);
+                    let arrived = &buffer[..count];
+                    if slot.unread.is_empty() {
+                        self.handle_bytes(index, arrived);
+                        continue;
+                    }
+                    // A packet in many pieces costs what its bytes cost: it is looked at again when
+                    // the last of them is there (T-07).
+                    slot.unread.extend_from_slice(arrived);
+                    if slot.unread.len() < slot.wanted {
+                        slot.note_packet_progress(self.now, false);
                     } else {
                         self.handle_unread(index);
                     }
@@ -146,6 +140,11 @@ impl Shard {
         let now = self.now;
         if let Some(slot) = self.checked_slot(key) {
             slot.unread.extend_from_slice(rest);
+            // Within the limits, or it would have been refused; 0 while its length is incomplete.
+            slot.wanted = match frame_len(rest, &DecodeLimits::default()) {
+                Ok(Some(len)) => len,
+                Ok(None) | Err(_) => 0,
+            };
             slot.note_packet_progress(now, rest.len() < bytes.len());
             if !rest.is_empty() {
                 self.schedule_slot(index);

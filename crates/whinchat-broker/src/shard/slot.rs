@@ -89,6 +89,8 @@ pub(crate) struct Slot {
     pub(crate) counted: usize,
     /// The beginning of a packet whose rest has not arrived, or what came while reading was on hold.
     pub(crate) unread: Vec<u8>,
+    /// The length of the packet at the front of `unread`; 0 where that is not known.
+    pub(crate) wanted: usize,
     pub(crate) waker: Waker,
     pub(crate) ready: Arc<SlotWaker>,
     /// Tells this connection from the earlier ones in the same place.
@@ -143,6 +145,7 @@ impl Slot {
             out: BytesMut::new(),
             counted: 0,
             unread: Vec::new(),
+            wanted: 0,
             waker: Waker::from(Arc::clone(&ready)),
             ready,
             check,
