@@ -57,6 +57,8 @@ pub(crate) struct Features {
     pub(crate) wildcard_subscriptions: bool,
     pub(crate) shared_subscriptions: bool,
     pub(crate) subscription_identifiers: bool,
+    /// What is declared as text has to be text.
+    pub(crate) check_payload_format: bool,
     pub(crate) response_information: Option<Box<str>>,
 }
 
@@ -82,6 +84,7 @@ impl Settings {
             wildcard_subscriptions: mqtt.wildcard_subscription_available,
             shared_subscriptions: mqtt.shared_subscription_available,
             subscription_identifiers: mqtt.subscription_identifiers_available,
+            check_payload_format: mqtt.check_payload_format,
             response_information: mqtt.response_information.as_deref().map(Box::from),
         };
         let mut listeners = Vec::with_capacity(config.listeners.len() + 1);

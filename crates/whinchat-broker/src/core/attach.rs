@@ -6,11 +6,11 @@
 //!
 //! Read first: MQTT 5.0 sections 3.1.2.4, 3.1.4, 3.2.2 and 4.1.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::SystemTime};
 
 use bytes::Bytes;
 use whinchat_codec::{ConnAckProperties, ConnAckReason, Connect, ProtocolVersion};
-use whinchat_session::{ConnAckOptions, SessionState, Ticket};
+use whinchat_session::{ConnAckOptions, Instant, SessionState, Ticket};
 use whinchat_transport::Peer;
 
 use super::{
@@ -177,6 +177,12 @@ impl Shard {
             identity,
             data,
         } = login;
+        let identity_ends_at = self.end_of(&identity);
+        if identity_ends_at.is_some_and(|at| at <= self.now) {
+            self.refuse(index, &Refusal::not_authorized());
+            return;
+        }
+        self.slots[index as usize].identity_ends_at = identity_ends_at;
         let will = connect.will.map(|will| Box::new(Will::new(will)));
         if let Some(will) = &will
             && self
@@ -397,6 +403,15 @@ impl Shard {
             self.records.will_end(number);
         }
         true
+    }
+
+    /// When somebody ceases to be known, on this broker's clock.
+    pub(crate) fn end_of(&self, identity: &Identity) -> Option<Instant> {
+        let left = identity
+            .expires_at()?
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        Some(self.now.saturating_add(left))
     }
 
     /// What is granted of a Session Expiry Interval that is asked for, in seconds.

@@ -88,7 +88,7 @@ impl Shard {
     fn handle_reauthenticated(
         &mut self,
         index: u32,
-        session: u32,
+        session_index: u32,
         outcome: Result<Authentication, Refusal>,
     ) {
         match outcome {
@@ -99,14 +99,19 @@ impl Shard {
                 self.send_auth(index, AuthReason::ContinueAuthentication, Some(&data));
             }
             Ok(Authentication::Accepted { identity, data }) => {
-                let Some(session) = self.sessions.get_mut(session) else {
+                let Some(session) = self.sessions.get(session_index) else {
                     return;
                 };
                 if session.identity.name() != identity.name() {
                     // The session belongs to who it was (T-26).
                     return self.end_connection(index, Ending::NotAuthorized);
                 }
-                session.identity = identity;
+                let ends_at = self.end_of(&identity);
+                if let Some(session) = self.sessions.get_mut(session_index) {
+                    session.identity = identity;
+                }
+                self.slots[index as usize].identity_ends_at = ends_at;
+                self.schedule_slot(index);
                 self.send_auth(index, AuthReason::Success, data.as_deref());
             }
         }

@@ -171,6 +171,12 @@ impl Shard {
             limits.topic_size,
             ConnAckReason::TopicNameInvalid,
         )?;
+        if features.check_payload_format
+            && will.properties.payload_format_indicator() == Some(true)
+            && std::str::from_utf8(will.payload).is_err()
+        {
+            return Err(Refusal::new(ConnAckReason::PayloadFormatInvalid).into()); // v5 section 3.1.3.2.3
+        }
         if will.topic.starts_with('$') {
             return Err(Refusal::not_authorized().into()); // v5 section 4.7.2, as for PUBLISH (T-67)
         }

@@ -16,6 +16,7 @@ use whinchat_session::{DeliveryOptions, DropReason, Instant, PublishHead, TopicA
 use super::{
     keys::GroupKey,
     message::{Delivery, Message, Parts},
+    retained::Source,
     routing::Target,
     sessions::Session,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) recorded: bool,
     /// Sent because it was retained, not because it was published: RETAIN stays 1 (v5 [MQTT-3.3.1-8]).
     from_retained: bool,
+    /// Who published it, if that has to be known of a retained message.
+    pub(crate) source: Option<Arc<Source>>,
     /// Made when the first session has to keep it.
     kept: Option<Arc<Message>>,
 }
@@ -51,8 +54,13 @@ impl<'a> Outgoing<'a> {
             publisher,
             recorded: false,
             from_retained: false,
+            source: None,
             kept: None,
         }
+    }
+
+    pub(crate) fn published_by(self, source: Option<Arc<Source>>) -> Self {
+        Self { source, ..self }
     }
 
     /// A message that is kept already.
@@ -64,6 +72,7 @@ impl<'a> Outgoing<'a> {
             publisher: message.publisher,
             recorded: true,
             from_retained: false,
+            source: None,
             kept: Some(Arc::clone(message)),
         }
     }
@@ -445,5 +454,5 @@ fn may_receive(commons: &Commons, session: &Session, topic: &str) -> bool {
         &session.client_id,
         Action::Receive,
         topic,
-    ) == Decision::Allow
+    ) != Decision::Deny
 }

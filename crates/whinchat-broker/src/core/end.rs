@@ -20,7 +20,7 @@ use whinchat_codec::{
 };
 use whinchat_session::Violation;
 
-use super::{deliver::Outgoing, limits_met::Met, sessions::Counted};
+use super::{deliver::Outgoing, limits_met::Met, retained::Source, sessions::Counted};
 use crate::{
     hooks::{Client, Decision, DisconnectEvent, MessageEvent, PublishVerdict},
     limits::Limit,
@@ -49,6 +49,8 @@ pub(crate) enum Ending {
     CrowdedOut,
     /// Re-authentication failed.
     NotAuthorized,
+    /// The client is known until now, and has not authenticated again.
+    AuthenticationExpired,
     /// A 3.x publisher has to be refused, which its version has no words for.
     QueueFull,
     /// A topic name with too many levels.
@@ -74,7 +76,9 @@ impl Ending {
             | Self::Stalled
             | Self::ConnectTimeout
             | Self::CrowdedOut => None,
-            Self::NotAuthorized => Some(DisconnectReason::NotAuthorized),
+            Self::NotAuthorized | Self::AuthenticationExpired => {
+                Some(DisconnectReason::NotAuthorized)
+            }
             Self::QueueFull => Some(DisconnectReason::QuotaExceeded),
             Self::TopicNameInvalid => Some(DisconnectReason::TopicNameInvalid),
             Self::TakenOver => Some(DisconnectReason::SessionTakenOver),
@@ -104,6 +108,7 @@ impl Ending {
             Self::Malformed(_) => CloseLabel::Malformed,
             Self::Stalled => CloseLabel::Stalled,
             Self::NotAuthorized => CloseLabel::NotAuthorized,
+            Self::AuthenticationExpired => CloseLabel::AuthenticationExpired,
             Self::TopicNameInvalid | Self::QueueFull => CloseLabel::Limit,
             Self::TakenOver => CloseLabel::TakenOver,
             Self::Kicked => CloseLabel::Administrative,
@@ -185,6 +190,7 @@ impl Shard {
             }
         }
         slot.phase = Phase::AwaitFlush;
+        slot.identity_ends_at = None;
         slot.unread = Vec::new();
         slot.resume_reading();
         if was_closing || matches!(ending, Ending::Lost | Ending::Stalled) {
@@ -255,6 +261,7 @@ impl Shard {
             | Ending::ConnectTimeout
             | Ending::CrowdedOut
             | Ending::NotAuthorized
+            | Ending::AuthenticationExpired
             | Ending::TopicNameInvalid
             | Ending::QueueFull
             | Ending::Kicked
@@ -375,7 +382,10 @@ impl Shard {
             parts.payload = payload;
         }
         self.metrics.wills_published.increment();
-        let routed = self.route(Outgoing::new(parts, will.qos, will.retain, number));
+        let source = (will.retain && self.commons.hooks.has_authorizer())
+            .then(|| Source::new(&session.identity, &session.client_id));
+        let outgoing = Outgoing::new(parts, will.qos, will.retain, number).published_by(source);
+        let routed = self.route(outgoing);
         debug_assert!(routed.reason != PubAckReason::NotAuthorized);
     }
 
@@ -414,6 +424,9 @@ impl Shard {
                 }
             };
             return self.end_connection(index, ending);
+        }
+        if slot.identity_ends_at.is_some_and(|at| at <= now) {
+            return self.end_connection(index, Ending::AuthenticationExpired);
         }
         let limits = &self.settings.listener(slot.listener).limits;
         if slot.stalls_at(limits).is_some_and(|at| at <= now) {
@@ -494,6 +507,7 @@ impl Shard {
         let limits = &self.settings.listener(slot.listener).limits;
         let deadlines = [
             slot.deadline,
+            slot.identity_ends_at,
             slot.engine.poll_timeout(),
             slot.stalls_at(limits),
             slot.packet_stalls_at(limits).map(|(at, _)| at),

@@ -20,7 +20,7 @@ use super::{
     mail::Mail,
     message::{Message, Parts},
     records::Receiver,
-    retained::NoRoom,
+    retained::{NoRoom, Source},
     routing::{Routes, Target, find_routes},
 };
 use crate::{
@@ -114,10 +114,11 @@ impl Shard {
                 ..Routed::refused(PubAckReason::QuotaExceeded)
             };
         }
-        let publisher = self
-            .sessions
-            .get(session)
-            .map_or(0, |session| session.number);
+        let publisher = self.sessions.get(session);
+        let source = publisher
+            .filter(|_| publish.retain && self.commons.hooks.has_authorizer())
+            .map(|session| Source::new(&session.identity, &session.client_id));
+        let publisher = publisher.map_or(0, |session| session.number);
         let seconds = publish.properties.message_expiry_interval();
         // Properties that end at this broker are taken out, if there are any.
         let own = (publish.properties.topic_alias().is_some() || seconds.is_some()).then(|| {
@@ -135,12 +136,8 @@ impl Shard {
             expires_at: seconds
                 .map(|seconds| self.now.saturating_add_millis(u64::from(seconds) * 1_000)),
         };
-        self.route(Outgoing::new(
-            parts,
-            publish.guarantee.qos(),
-            publish.retain,
-            publisher,
-        ))
+        let qos = publish.guarantee.qos();
+        self.route(Outgoing::new(parts, qos, publish.retain, publisher).published_by(source))
     }
 
     /// Whether the client may publish this; an interceptor's payload in place of its own.
@@ -173,10 +170,18 @@ impl Shard {
         if self
             .commons
             .may(&session.identity, &session.client_id, action, topic)
-            != Decision::Allow
+            == Decision::Deny
         {
             self.metrics.access_denied.of(action).increment();
             return Err(PubAckReason::NotAuthorized);
+        }
+        if self.settings.features.check_payload_format
+            && publish.properties.payload_format_indicator() == Some(true)
+            && std::str::from_utf8(publish.payload).is_err()
+        {
+            let dropped = self.metrics.messages_dropped.of(DropLabel::Encoding);
+            dropped.increment();
+            return Err(PubAckReason::PayloadFormatInvalid); // v5 section 3.3.2.3.2
         }
         let client = Client::new(&session.client_id, &session.identity);
         let event = MessageEvent::new(topic, publish);
@@ -204,13 +209,14 @@ impl Shard {
         let mut ticket = Ticket::NONE;
         let routes = if message.retain {
             // Set and matched in one step: see `core::retained`.
-            let kept = message.keep(&self.commons);
+            let kept = Arc::clone(message.keep(&self.commons));
+            let kept = &kept;
             let commons = Arc::clone(&self.commons);
             let mut retained = commons.retained.write();
             let is_own = kept.publisher == 0; // `$SYS` replaces what is there
             let has_memory = !self.memory_is_full || is_own || kept.payload.is_empty();
             let set = if has_memory {
-                retained.set(kept, &self.settings)
+                retained.set(kept, message.source.take(), &self.settings)
             } else {
                 Err(NoRoom {
                     limit: Limit::MemorySize,

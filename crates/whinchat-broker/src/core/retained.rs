@@ -12,7 +12,12 @@ use whinchat_session::Instant;
 use whinchat_topic::{Cursor, NameIndex, TopicFilter, TopicName};
 
 use super::message::Message;
-use crate::{limits::Limit, settings::Settings};
+use crate::{
+    commons::Commons,
+    hooks::{Action, Decision, Identity},
+    limits::Limit,
+    settings::Settings,
+};
 
 /// All retained messages.
 pub(crate) struct Retained {
@@ -24,7 +29,34 @@ pub(crate) struct Retained {
 
 struct Entry {
     message: Arc<Message>,
+    source: Option<Arc<Source>>,
     set: u64,
+}
+
+/// Who published a retained message: whoever may not publish it any more is not heard any more.
+#[derive(Debug)]
+pub(crate) struct Source {
+    identity: Identity,
+    client_id: Box<str>,
+}
+
+impl Source {
+    pub(crate) fn new(identity: &Identity, client_id: &str) -> Arc<Self> {
+        Arc::new(Self {
+            identity: identity.clone(),
+            client_id: client_id.into(),
+        })
+    }
+
+    /// Asks whether the publisher may still publish the message (T-74).
+    pub(crate) fn may_still_publish(&self, message: &Message, commons: &Commons) -> bool {
+        let action = Action::Publish {
+            qos: message.qos,
+            retain: true,
+        };
+        let topic = &message.topic;
+        commons.may(&self.identity, &self.client_id, action, topic) != Decision::Deny
+    }
 }
 
 /// A retained message that found no room; it was delivered to those who are there all the same.
@@ -49,6 +81,7 @@ impl Retained {
     pub(crate) fn set(
         &mut self,
         message: &Arc<Message>,
+        source: Option<Arc<Source>>,
         settings: &Settings,
     ) -> Result<(), NoRoom> {
         let topic = TopicName::from_validated(&message.topic);
@@ -78,6 +111,7 @@ impl Retained {
         self.bytes = bytes;
         let entry = Entry {
             message: Arc::clone(message),
+            source,
             set: self.mark,
         };
         self.names.insert(topic, entry);
@@ -98,11 +132,11 @@ impl Retained {
         mark: u64,
         limit: usize,
         now: Instant,
-        mut found: impl FnMut(&Arc<Message>),
+        mut found: impl FnMut(&Arc<Message>, Option<&Arc<Source>>),
     ) -> Option<Cursor> {
         self.names.scan(filter, cursor, limit, |_, entry| {
             if entry.set <= mark && !entry.message.has_expired(now) {
-                found(&entry.message);
+                found(&entry.message, entry.source.as_ref());
             }
         })
     }

@@ -10,9 +10,10 @@ use super::{
     deliver::Outgoing,
     keys::{Grant, SessionKey},
     message::Message,
+    retained::Source,
     routing::Target,
 };
-use crate::shard::Shard;
+use crate::{metrics::DropLabel, shard::Shard};
 
 /// Messages looked at before the others get their turn.
 const CHUNK: usize = 512;
@@ -99,17 +100,24 @@ impl Shard {
             Some(false) => return true,
             Some(true) => {}
         }
-        let mut found: Vec<Arc<Message>> = Vec::new();
+        let mut found: Vec<(Arc<Message>, Option<Arc<Source>>)> = Vec::new();
         let cursor = self.commons.retained.read().scan(
             &scan.filter,
             scan.cursor.take(),
             scan.mark,
             CHUNK,
             self.now,
-            |message| found.push(Arc::clone(message)),
+            |message, source| found.push((Arc::clone(message), source.cloned())),
         );
         let target = [Target::new(scan.session, scan.grant)];
-        for message in &found {
+        for (message, source) in &found {
+            if let Some(source) = source
+                && !source.may_still_publish(message, &self.commons)
+            {
+                let dropped = self.metrics.messages_dropped.of(DropLabel::NotAuthorized);
+                dropped.increment();
+                continue;
+            }
             self.deliver(&mut Outgoing::retained(message), &target, None);
         }
         scan.cursor = cursor;

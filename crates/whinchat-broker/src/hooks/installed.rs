@@ -58,6 +58,11 @@ impl Hooks {
         self.authenticate.is_some()
     }
 
+    /// True if there is somebody to ask what a client may do.
+    pub(crate) fn has_authorizer(&self) -> bool {
+        self.authorize.is_some()
+    }
+
     /// True if deliveries have to be looked at one by one.
     pub(crate) fn watches_deliveries(&self) -> bool {
         self.intercept

@@ -111,6 +111,8 @@ pub(crate) struct Slot {
     pub(crate) has_held_packets: bool,
     /// A re-authentication that waits for the client's next AUTH.
     pub(crate) exchange: Option<Box<dyn Exchange>>,
+    /// When its client is not known any more, unless it authenticates again.
+    pub(crate) identity_ends_at: Option<Instant>,
     /// When CONNECT has to be complete, or closing has to be done.
     pub(crate) deadline: Option<Instant>,
     /// When the peer last took bytes, while some wait for it.
@@ -158,6 +160,7 @@ impl Slot {
             is_unread: false,
             has_held_packets: false,
             exchange: None,
+            identity_ends_at: None,
             deadline: None,
             progress_at: now,
             packet_began_at: now,

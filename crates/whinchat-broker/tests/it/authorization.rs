@@ -39,6 +39,10 @@ impl Authorize for Rules {
                 Ok(Decision::Deny)
             }
             (Action::Subscribe { .. }, "#" | "+/#") => Ok(Decision::AllowPartly),
+            // For all else the same as Allow.
+            (Action::Publish { .. } | Action::Receive, topic) if topic.starts_with("open") => {
+                Ok(Decision::AllowPartly)
+            }
             _ => Ok(Decision::Allow),
         }
     }
@@ -170,6 +174,56 @@ async fn a_will_whose_right_was_lost_is_not_published() {
         peer.cut();
         broker.settle().await;
         watcher.receive_nothing().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retained_message_whose_publisher_lost_the_right_is_not_sent() {
+    /// Takes the right to publish from the client `lost`.
+    #[derive(Clone, Default)]
+    struct Revoking(Arc<AtomicBool>);
+
+    impl Authorize for Revoking {
+        fn authorize(&self, access: &Access<'_>) -> Result<Decision, HookError> {
+            let revoked = self.0.load(Ordering::SeqCst) && access.client_id == "lost";
+            Ok(if revoked {
+                Decision::Deny
+            } else {
+                Decision::Allow
+            })
+        }
+    }
+
+    let rules = Revoking::default();
+    let revoking = |builder: Broker| builder.authorize(rules.clone());
+    on_every_broker_with(revoking, async |broker| {
+        rules.0.store(false, Ordering::SeqCst);
+        let mut keeps = Peer::connected(broker, V5, "keeps").await;
+        keeps.publish_read(publish("a", "a").retained()).await;
+        let mut lost = connect(V5, "lost");
+        let mut last = will("b", "b");
+        last.retain = true;
+        lost.will = Some(last);
+        let (mut lost, _) = Peer::connected_with(broker, lost).await;
+        lost.publish_read(publish("c", "c").retained()).await;
+        lost.cut();
+        let mut before = Peer::connected(broker, V5, "before").await;
+        broker.settle().await;
+        before.subscribe("+", QoS::AtMostOnce).await;
+        let mut got = [
+            before.take_payload().await,
+            before.take_payload().await,
+            before.take_payload().await,
+        ];
+        got.sort_unstable();
+        assert_eq!(got, ["a", "b", "c"]);
+        rules.0.store(true, Ordering::SeqCst);
+        let mut after = Peer::connected(broker, V5, "after").await;
+        after.subscribe("+", QoS::AtMostOnce).await;
+        after.take_payloads(&["a"]).await;
+        broker.settle().await;
+        after.receive_nothing().await;
     })
     .await;
 }

@@ -1,10 +1,12 @@
 //! Messages of every QoS from publisher to subscriber, across shards and versions.
 
-use whinchat_codec::{Packet, ProtocolVersion, PubCompReason, PubRelReason, QoS};
+use bytes::Bytes;
+use whinchat_broker::config::Config;
+use whinchat_codec::{ConnAckReason, Packet, ProtocolVersion, PubCompReason, PubRelReason, QoS};
 
 use crate::{
-    harness::on_every_broker,
-    peer::{Peer, Refine, V5, V31, V311, puback, pubcomp, publish, pubrec, pubrel},
+    harness::{configured, on_every_broker, on_every_broker_with},
+    peer::{Peer, Refine, V5, V31, V311, connect, puback, pubcomp, publish, pubrec, pubrel, will},
 };
 
 const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
@@ -186,6 +188,49 @@ async fn v5_mqtt_4_6_0_5_messages_of_one_publisher_keep_their_order() {
         for number in 1..=200_u16 {
             assert_eq!(subscriber.take_payload().await, number.to_string());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn v5_what_is_declared_as_text_is_checked_where_that_is_configured() {
+    let checking = configured(|config: &mut Config| config.mqtt.check_payload_format = true);
+    on_every_broker_with(checking, async |broker| {
+        let mut subscriber = Peer::connected(broker, V5, "s").await;
+        subscriber.subscribe("t", QoS::AtMostOnce).await;
+        let mut publisher = Peer::connected(broker, V5, "p").await;
+        for (is_text, payload, reason) in [
+            (Some(true), &b"text"[..], 0x00),
+            (Some(true), b"\xFF", 0x99),
+            (Some(false), b"\xFF", 0x00),
+            (None, b"\xFF", 0x00),
+        ] {
+            let mut message = publish("t", "");
+            message.payload = Bytes::copy_from_slice(payload);
+            if let Some(is_text) = is_text {
+                message.properties.set_payload_format_indicator(is_text);
+            }
+            publisher.publish_read(message.clone()).await;
+            publisher.send(message.at_least_once(1)).await;
+            let Packet::PubAck(answer) = publisher.receive().await else {
+                panic!("expected PUBACK")
+            };
+            assert_eq!(answer.reason.code(), reason);
+            if reason == 0 {
+                for _ in 0..2 {
+                    assert_eq!(*subscriber.take().await.payload, *payload);
+                }
+            }
+            subscriber.receive_nothing().await;
+        }
+        let mut connect = connect(V5, "c");
+        let mut last = will("gone", "");
+        last.payload = Bytes::from_static(b"\xFF");
+        last.properties.set_payload_format_indicator(true);
+        connect.will = Some(last);
+        let mut peer = Peer::silent(broker, V5);
+        let connack = peer.log_in(connect).await;
+        assert_eq!(connack.reason, ConnAckReason::PayloadFormatInvalid);
     })
     .await;
 }
