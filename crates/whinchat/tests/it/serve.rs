@@ -214,13 +214,101 @@ fn hang_up_reloads_and_never_ends_it() {
     );
 }
 
+/// One packet: its first byte and what stands behind its length of one byte.
+fn read_packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    stream.read_exact(&mut header).unwrap();
+    let mut rest = vec![0; usize::from(header[1])];
+    stream.read_exact(&mut rest).unwrap();
+    (header[0], rest)
+}
+
 #[test]
-fn a_busy_port_ends_with_1_and_names_the_address() {
+fn term_under_load_says_0x8b_and_ends_it_with_0() {
+    let served = Served::start(
+        command()
+            .args(["--listen", "127.0.0.1:0", "--threads", "2"])
+            .env("WHINCHAT__SHUTDOWN__DRAIN", "500ms"),
+    );
+    // 5.0, clean start, no keep alive; the last byte is the client id.
+    let connect = |client_id: u8| {
+        let mut stream = TcpStream::connect(served.address()).unwrap();
+        stream
+            .write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01")
+            .unwrap();
+        stream.write_all(&[client_id]).unwrap();
+        assert_eq!(read_packet(&mut stream).0, 0x20);
+        stream
+    };
+    let mut idle = connect(b'i');
+    // Subscribes to everything and reads nothing of it.
+    let mut stuck = connect(b's');
+    stuck
+        .write_all(b"\x82\x07\x00\x01\x00\x00\x01#\x00")
+        .unwrap();
+    assert_eq!(read_packet(&mut stuck).0, 0x90);
+    // Publishes 1,000 bytes at QoS 0, again and again, until the broker hangs up.
+    let (mut loud, payload) = (connect(b'l'), [0; 1000]);
+    let (started, is_under_load) = std::sync::mpsc::channel();
+    let publisher = std::thread::spawn(move || {
+        let message = [&b"\x30\xec\x07\x00\x01t\x00"[..], &payload].concat();
+        for number in 0_u32.. {
+            if loud.write_all(&message).is_err() {
+                return number;
+            }
+            if number == 10_000 {
+                started.send(()).unwrap();
+            }
+        }
+        u32::MAX
+    });
+    is_under_load.recv().unwrap();
+    served.signal(Signal::TERM);
+    assert_eq!(
+        read_packet(&mut idle),
+        (0xe0, vec![0x8b]),
+        "DISCONNECT, Server shutting down"
+    );
+    assert_eq!(served.wait().0, Some(0));
+    assert!(publisher.join().unwrap() > 10_000);
+}
+
+#[test]
+fn a_busy_port_ends_with_1_and_names_the_address_before_anything_else() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap().to_string();
-    let (code, error) = refused(command().args(["--listen", &address]));
-    assert_eq!(code, Some(1), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let notify = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let output = command()
+        .args(["--listen", "127.0.0.1:0", "--listen", &address])
+        .env("NOTIFY_SOCKET", &notify)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains(&address), "{error}");
+    assert!(output.stdout.is_empty(), "no banner says that it listens");
+    let told = manager.recv(&mut [0; 128]);
+    assert!(told.is_err(), "nobody was told that it is ready");
+}
+
+#[test]
+fn hang_up_keeps_the_connections_that_are_there() {
+    let served = Served::start(command().args(["--listen", "127.0.0.1:0"]));
+    let mut client = served.connect();
+    for reloads in 1..=3 {
+        served.signal(Signal::HUP);
+        while !served
+            .admin("/metrics")
+            .contains(&format!("\nwhinchat_config_reloads_total {reloads}\n"))
+        {}
+        client.write_all(b"\xc0\x00").unwrap();
+        assert_eq!(read_packet(&mut client), (0xd0, vec![]), "PINGRESP");
+    }
+    served.signal(Signal::TERM);
+    assert_eq!(served.wait().0, Some(0));
 }
 
 #[test]

@@ -145,7 +145,7 @@ async fn a_reading_is_retained_replaced_delivered_late_and_cleared() {
         assert!(expect(&mut seen_early, SENSOR, "22.5").await.is_retained());
 
         keep("23.0").await.unwrap();
-        // To a subscription that is there already it is a message like any other. [MQTT-3.3.1-9]
+        // To a subscription that is there already it is a message like any other. v311 [MQTT-3.3.1-9]
         assert!(!expect(&mut seen_early, SENSOR, "23.0").await.is_retained());
 
         let late = scene.client("late").await;
