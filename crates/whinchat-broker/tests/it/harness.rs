@@ -18,14 +18,17 @@ pub(crate) struct TestBroker {
     handle: BrokerHandle,
     hand: ClockHand,
     shards: u16,
+    seed: u64,
 }
 
 /// What makes one broker differ from the next.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     shards: u16,
-    /// Of the log that commits late; without one nothing is waited for.
-    log_seed: Option<u64>,
+    /// A log that commits late; without one nothing is waited for.
+    has_late_log: bool,
+    /// Of that log, and of what the scene leaves to chance.
+    seed: u64,
 }
 
 /// Says which broker a scene failed on.
@@ -55,9 +58,13 @@ pub(crate) async fn on_every_broker_with(
     let seed = std::env::var("WHINCHAT_TEST_SEED")
         .ok()
         .map(|seed| seed.parse().expect("a seed is a number"));
-    for log_seed in [None, Some(seed.unwrap_or_else(|| fastrand::u64(..)))] {
+    for has_late_log in [false, true] {
         for shards in [1, 2] {
-            let setup = Setup { shards, log_seed };
+            let setup = Setup {
+                shards,
+                has_late_log,
+                seed: seed.unwrap_or_else(|| fastrand::u64(..)),
+            };
             let _say = SayOnPanic(setup);
             let broker = TestBroker::start(setup, &refine);
             scene(&broker).await;
@@ -84,14 +91,20 @@ impl TestBroker {
     fn start(setup: Setup, refine: &impl Fn(Broker) -> Broker) -> Self {
         let (clock, hand) = Clock::manual();
         let mut builder = refine(Broker::builder()).threads(setup.shards).clock(clock);
-        if let Some(seed) = setup.log_seed {
-            builder = builder.log(Arc::new(DelayedLog::new(seed)));
+        if setup.has_late_log {
+            builder = builder.log(Arc::new(DelayedLog::new(setup.seed)));
         }
         Self {
             handle: builder.start().expect("a broker starts"),
             hand,
             shards: setup.shards,
+            seed: setup.seed,
         }
+    }
+
+    /// What a scene leaves to chance, under a name of its own.
+    pub(crate) fn random(&self, name: &str) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
 
     /// Moves the clock, and waits for nothing.

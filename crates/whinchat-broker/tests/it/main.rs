@@ -18,6 +18,7 @@ mod authorization;
 mod bad_input;
 mod config;
 mod connect;
+mod cuts;
 mod docs;
 mod flow;
 mod intercept;
