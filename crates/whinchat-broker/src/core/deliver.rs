@@ -194,32 +194,38 @@ impl Shard {
             }
             return;
         };
-        if target.partly && !may_receive(&self.commons, session, message.parts.topic) {
-            self.metrics
-                .messages_dropped
-                .of(DropLabel::NotAuthorized)
-                .increment();
-            return;
-        }
-        if self.commons.hooks.watches_deliveries()
+        let qos = message.qos.min(target.qos);
+        let is_denied = target.partly && !may_receive(&self.commons, session, message.parts.topic);
+        let withheld = if is_denied {
+            Some(DropLabel::NotAuthorized)
+        } else if self.commons.hooks.watches_deliveries()
             && !passes(&self.commons, session, &message.parts)
         {
-            self.metrics
-                .messages_dropped
-                .of(DropLabel::Intercepted)
-                .increment();
+            Some(DropLabel::Intercepted)
+        } else {
+            None
+        };
+        if let Some(label) = withheld {
+            self.metrics.messages_dropped.of(label).increment();
+            if qos > QoS::AtMostOnce
+                && let Some(number) = session.durable_number()
+            {
+                let id = message.keep(&self.commons).id;
+                self.records.dropped(number, id);
+            }
             return;
         }
-        let qos = message.qos.min(target.qos);
         let retain = message.retain_for(target);
         let ids = target.subscription_ids.as_slice();
         let options = DeliveryOptions::new(qos)
             .with_retain(retain)
             .with_subscription_ids(ids);
-        let slot = session
+        let connection = session
             .slot
-            .and_then(|slot| self.slots.get_mut(slot as usize));
-        let (Some(slot), Some(index)) = (slot, session.slot) else {
+            .and_then(|index| Some((index, self.slots.get_mut(index as usize)?)))
+            .filter(|(_, slot)| slot.engine.is_connected());
+        let Some((index, slot)) = connection else {
+            // Nobody is there, or only somebody whose CONNACK waits for the log.
             if qos == QoS::AtMostOnce {
                 self.metrics
                     .messages_dropped
@@ -257,7 +263,6 @@ impl Shard {
         let before = slot.out.len();
         let plain = frame.filter(|frame| {
             qos == QoS::AtMostOnce
-                && slot.engine.is_connected()
                 && slot.engine.topic_alias_maximum_out() == 0
                 && frame.len() <= slot.engine.maximum_packet_size_out() as usize
         });

@@ -321,6 +321,7 @@ impl Shard {
             return; // it never was a member
         }
         let commons = Arc::clone(&self.commons);
+        let keeper = session.durable_number().filter(|_| !is_over);
         let unacked = session.state.take_unacked(|delivery| {
             delivery
                 .group
@@ -328,6 +329,9 @@ impl Shard {
         });
         for unacked in unacked {
             if let Some(group) = unacked.message.group {
+                if let Some(number) = keeper {
+                    self.records.dropped(number, unacked.message.message.id);
+                }
                 self.deliver_to_group(group, &unacked.message.message);
             }
         }

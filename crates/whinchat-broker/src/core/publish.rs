@@ -232,7 +232,8 @@ impl Shard {
                 };
                 self.limit_log.note(self.now, &self.metrics, &met);
                 reason = PubAckReason::QuotaExceeded;
-            } else if commons.log_is_awaited {
+            } else if commons.log_is_awaited && kept.publisher != 0 {
+                // What the broker says of itself is said anew after a start.
                 ticket = ticket.max(self.records.message(kept));
                 ticket = ticket.max(self.records.retain(kept.id));
                 message.recorded = true;
@@ -362,7 +363,9 @@ impl Shard {
             return;
         };
         let target = Target::new(member.session, member.grant);
-        if target.durable {
+        if target.durable && can_wait {
+            // Whoever had it before may have had no records: the message itself may not be in the log.
+            self.records.message(message);
             let receiver = receiver(&target, message.qos, message.retain);
             self.records.route(message.id, std::iter::once(receiver));
         }
@@ -382,11 +385,11 @@ impl Shard {
     }
 }
 
-fn receiver(target: &Target, qos: QoS, retain: bool) -> Receiver {
+fn receiver(target: &Target, qos: QoS, retain: bool) -> Receiver<'_> {
     Receiver {
         session: target.session.number,
         qos: target.qos.min(qos),
         retain: retain && target.retain_as_published,
-        subscription_id: target.subscription_ids.as_slice().first().copied(),
+        subscription_ids: target.subscription_ids.as_slice(),
     }
 }

@@ -6,7 +6,7 @@
 //! | kind | written when | who waits for it |
 //! | --- | --- | --- |
 //! | `MESSAGE` | a message is for a durable session, or retained | its publisher's PUBACK or PUBREC |
-//! | `ROUTE` | with `MESSAGE` | the same |
+//! | `ROUTE` | with `MESSAGE`; for a retained one, when a new subscription gets it | the same; nobody |
 //! | `SESSION` | a session begins or its expiry changes | CONNACK |
 //! | `SESSION_END` | a session with an expiry ends | nobody |
 //! | `SUBSCRIBED`, `UNSUBSCRIBED` | the subscriptions of a durable session change | SUBACK, UNSUBACK |
@@ -17,7 +17,7 @@
 //! | `RECEIVED` | a QoS 2 packet id was taken | PUBREC |
 //! | `RELEASED` | a QoS 2 packet id was given back | PUBCOMP |
 //! | `WILL`, `WILL_END` | a connection brings a Will; it is removed or published | CONNACK; nobody |
-//! | `DROPPED` | a routed message found no room | nobody |
+//! | `DROPPED` | a session will not get a message that was routed to it: no room, no right, or passed on to another member of its group | nobody |
 
 use whinchat_codec::{PacketId, QoS};
 use whinchat_session::{Effect, Ticket};
@@ -105,17 +105,20 @@ impl Records {
     }
 
     /// Which sessions get a message, decided.
-    pub(crate) fn route(
+    pub(crate) fn route<'a>(
         &mut self,
         message: u64,
-        receivers: impl Iterator<Item = Receiver>,
+        receivers: impl Iterator<Item = Receiver<'a>>,
     ) -> Ticket {
         self.write(ROUTE, 0, |body| {
             number(body, message);
             for receiver in receivers {
                 number(body, receiver.session);
                 body.push((receiver.qos as u8) | u8::from(receiver.retain) << 2);
-                number(body, u64::from(receiver.subscription_id.unwrap_or(0)));
+                number(body, receiver.subscription_ids.len() as u64);
+                for id in receiver.subscription_ids {
+                    number(body, u64::from(*id));
+                }
             }
         })
     }
@@ -169,6 +172,13 @@ impl Records {
         self.write(WILL, 0, |body| {
             number(body, session);
             body.push((will.qos as u8) | u8::from(will.retain) << 2);
+            number(body, u64::from(will.delay_interval));
+            // One more than the interval; 0 is none.
+            number(
+                body,
+                will.expiry_interval
+                    .map_or(0, |seconds| u64::from(seconds) + 1),
+            );
             text(body, &will.topic);
             bytes(body, will.properties.borrowed().as_bytes());
             bytes(body, &will.payload);
@@ -210,11 +220,11 @@ impl Records {
 
 /// One session that gets a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Receiver {
+pub(crate) struct Receiver<'a> {
     pub(crate) session: u64,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    pub(crate) subscription_id: Option<u32>,
+    pub(crate) subscription_ids: &'a [u32],
 }
 
 /// Seven bits a byte, the lowest first; the top bit says that more follow.

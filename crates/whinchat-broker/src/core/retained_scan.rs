@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use whinchat_codec::QoS;
 use whinchat_session::Ticket;
 use whinchat_topic::{Cursor, TopicFilter, TopicFilterBuf};
 
@@ -10,6 +11,7 @@ use super::{
     deliver::Outgoing,
     keys::{Grant, SessionKey},
     message::Message,
+    records::Receiver,
     retained::Source,
     routing::Target,
 };
@@ -93,6 +95,20 @@ impl Shard {
         Some(slot.out.len() < self.settings.unsent_bytes / 4 && session.state.queue_len() <= CHUNK)
     }
 
+    /// What a session that survives is to get stands in the log before it gets it.
+    fn record_retained(&mut self, message: &Message, target: &Target) {
+        let qos = message.qos.min(target.qos);
+        if target.durable && qos > QoS::AtMostOnce {
+            let receiver = Receiver {
+                session: target.session.number,
+                qos,
+                retain: true,
+                subscription_ids: target.subscription_ids.as_slice(),
+            };
+            self.records.route(message.id, std::iter::once(receiver));
+        }
+    }
+
     /// True if the scan has to go on.
     fn continue_scan(&mut self, scan: &mut Scan) -> bool {
         match self.has_room(scan) {
@@ -118,6 +134,7 @@ impl Shard {
                 dropped.increment();
                 continue;
             }
+            self.record_retained(message, &target[0]);
             self.deliver(&mut Outgoing::retained(message), &target, None);
         }
         scan.cursor = cursor;

@@ -87,7 +87,7 @@ pub(crate) enum SubscriptionIds {
     #[default]
     None,
     One([u32; 1]),
-    Many(Box<[u32]>),
+    Many(Vec<u32>),
 }
 
 impl SubscriptionIds {
@@ -100,11 +100,11 @@ impl SubscriptionIds {
     }
 
     fn push(&mut self, id: u32) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One([id]),
-            Self::One([first]) => Self::Many([first, id].into()),
-            Self::Many(ids) => Self::Many(ids.iter().copied().chain([id]).collect()),
-        };
+        match self {
+            Self::None => *self = Self::One([id]),
+            Self::One([first]) => *self = Self::Many(vec![*first, id]),
+            Self::Many(ids) => ids.push(id),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Will {
     /// Will Delay Interval, in seconds.
     pub(crate) delay_interval: u32,
     /// Message Expiry Interval, in seconds, counted from its publication.
-    expiry_interval: Option<u32>,
+    pub(crate) expiry_interval: Option<u32>,
 }
 
 impl Will {

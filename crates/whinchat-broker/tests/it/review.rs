@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use whinchat_broker::{Broker, BrokerHandle, Clock, ClockHand, config::ByteSize};
+use whinchat_broker::{
+    Broker, BrokerHandle, Clock, ClockHand,
+    config::ByteSize,
+    hooks::{Client, DeliverVerdict, Intercept, Interest, MessageEvent},
+};
 use whinchat_codec::{Connect, Packet, PacketType, QoS, SubscriptionOptions};
 
 use crate::{
@@ -109,4 +113,151 @@ async fn answers_that_wait_for_the_log_are_bounded() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The kinds of records that these tests read: see `core::records`.
+const MESSAGE: u8 = 1;
+const ROUTE: u8 = 2;
+const RETAIN: u8 = 7;
+const DROPPED: u8 = 16;
+
+/// The numbers that begin a record.
+fn numbers(body: &[u8]) -> impl Iterator<Item = u64> {
+    let mut rest = body.iter();
+    std::iter::from_fn(move || {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let byte = *rest.next()?;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        Some(value)
+    })
+}
+
+/// The first number of each record of this kind: a message, or a session.
+fn named_by(log: &OpenLog, kind: u8) -> Vec<u64> {
+    let first = |body: &Vec<u8>| numbers(body).next().unwrap();
+    log.records(kind).iter().map(first).collect()
+}
+
+#[tokio::test]
+async fn a_message_that_moves_to_another_member_leaves_the_first_in_the_log_too() {
+    let log = open_log();
+    let (broker, _hand) = logged(&log, |builder| builder);
+    let mut first = Peer::connected_with(&broker, connect_durable(V5, "1"))
+        .await
+        .0;
+    first.subscribe("$share/g/t", QoS::AtLeastOnce).await;
+    let mut publisher = Peer::connected(&broker, V5, "p").await;
+    publisher.publish_acked("t", "x").await;
+    first.receive_publish().await;
+    let mut second = Peer::connected_with(&broker, connect_durable(V5, "2"))
+        .await
+        .0;
+    second.subscribe("$share/g/t", QoS::AtLeastOnce).await;
+    assert_eq!(log.records(DROPPED), [[0; 0]; 0]);
+    first.cut();
+    second.take_payloads(&["x"]).await;
+    let message = named_by(&log, MESSAGE)[0];
+    let dropped = log.records(DROPPED);
+    assert_eq!(dropped.len(), 1, "once");
+    assert_eq!(numbers(&dropped[0]).nth(1), Some(message));
+    assert_eq!(named_by(&log, ROUTE), [message, message]);
+}
+
+#[tokio::test]
+async fn a_message_of_a_member_without_records_is_in_the_log_when_one_with_records_gets_it() {
+    let log = open_log();
+    let (broker, _hand) = logged(&log, |builder| builder);
+    let mut first = Peer::connected(&broker, V5, "1").await;
+    first.subscribe("$share/g/t", QoS::AtLeastOnce).await;
+    let mut publisher = Peer::connected(&broker, V5, "p").await;
+    publisher.publish_acked("t", "x").await;
+    first.receive_publish().await;
+    let mut second = Peer::connected_with(&broker, connect_durable(V5, "2"))
+        .await
+        .0;
+    second.subscribe("$share/g/t", QoS::AtLeastOnce).await;
+    first.cut();
+    second.take_payloads(&["x"]).await;
+    assert_eq!(named_by(&log, MESSAGE), named_by(&log, ROUTE));
+    assert_eq!(named_by(&log, ROUTE).len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_interceptor_withholds_is_not_in_the_queue_after_a_restart() {
+    struct Withhold;
+    impl Intercept for Withhold {
+        fn interest(&self) -> Interest {
+            Interest::none().with_deliveries("#")
+        }
+        fn on_deliver(&self, _: &Client<'_>, _: &MessageEvent<'_>) -> DeliverVerdict {
+            DeliverVerdict::Drop
+        }
+    }
+    let log = open_log();
+    let (broker, _hand) = logged(&log, |builder| builder.intercept(Withhold));
+    let mut subscriber = Peer::connected_with(&broker, connect_durable(V5, "s"))
+        .await
+        .0;
+    subscriber.subscribe("t", QoS::AtLeastOnce).await;
+    let mut publisher = Peer::connected(&broker, V5, "p").await;
+    publisher.publish_acked("t", "x").await;
+    assert_eq!(log.records(ROUTE).len(), 1);
+    assert_eq!(log.records(DROPPED).len(), 1);
+}
+
+#[tokio::test]
+async fn a_retained_message_for_a_session_that_survives_is_recorded_as_its_own() {
+    let log = open_log();
+    let (broker, _hand) = logged(&log, |builder| builder);
+    let mut publisher = Peer::connected(&broker, V5, "p").await;
+    publisher
+        .send(publish("t", "x").at_least_once(1).retained())
+        .await;
+    publisher.receive().await;
+    assert_eq!(named_by(&log, ROUTE), [0; 0]);
+    let mut subscriber = Peer::connected_with(&broker, connect_durable(V5, "s"))
+        .await
+        .0;
+    subscriber.subscribe("t", QoS::AtLeastOnce).await;
+    subscriber.take_payloads(&["x"]).await;
+    assert_eq!(named_by(&log, ROUTE), named_by(&log, RETAIN));
+}
+
+/// v5 [MQTT-3.3.4-4], after a restart.
+#[tokio::test]
+async fn all_subscription_identifiers_of_a_delivery_are_recorded() {
+    let log = open_log();
+    let (broker, _hand) = logged(&log, |builder| builder);
+    let mut subscriber = Peer::connected_with(&broker, connect_durable(V5, "s"))
+        .await
+        .0;
+    for (id, filter) in [(7, "t"), (8, "+"), (9, "#")] {
+        let mut subscribe = subscribe(1, &[(filter, SubscriptionOptions::new(QoS::AtLeastOnce))]);
+        subscribe
+            .properties
+            .set_subscription_identifier(id)
+            .unwrap();
+        subscriber.subscribe_with(subscribe).await;
+    }
+    let mut publisher = Peer::connected(&broker, V5, "p").await;
+    publisher.publish_acked("t", "x").await;
+    let route = log.records(ROUTE).remove(0);
+    let mut ids: Vec<u64> = numbers(&route).skip(3).collect();
+    assert_eq!(ids.remove(0), 3, "as many");
+    ids.sort_unstable();
+    assert_eq!(ids, [7, 8, 9]);
+}
+
+#[tokio::test]
+async fn what_the_broker_says_of_itself_is_not_recorded() {
+    let log = open_log();
+    let (broker, hand) = logged(&log, |builder| builder);
+    hand.advance(Duration::from_secs(60));
+    some_turns(&broker).await;
+    assert_eq!(log.records(RETAIN).len(), 0);
 }
