@@ -4,7 +4,9 @@
 //! The numbers T-01 to T-59 are rows of the threat catalogue. Those that need another transport, a
 //! durable store or a load rig are tested with them.
 
+mod connection;
 mod framing;
+mod topics;
 mod vectors;
 
 use std::time::Duration;
