@@ -5,6 +5,7 @@
 //! durable store or a load rig are tested with them.
 
 mod connection;
+mod flows;
 mod framing;
 mod topics;
 mod vectors;
