@@ -17,3 +17,7 @@ pub use admin::Readiness;
 pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
