@@ -157,7 +157,6 @@ impl BrokerLimits {
         "receive_maximum",
         "send_window",
         "send_window_v3",
-        "unsent_size",
         "unsent_stall_timeout",
         "topic_alias_maximum",
         "topic_alias_maximum_out",

@@ -290,6 +290,8 @@ impl Shard {
                 group,
             };
             let durable = session.durable_number();
+            let queue_full = self.metrics.messages_dropped.of(DropLabel::QueueFull);
+            let lost_before = queue_full.value();
             let mut wire = Wire::new(
                 &mut slot.out,
                 &mut self.records,
@@ -309,7 +311,11 @@ impl Shard {
                 whinchat_session::Delivery::Sent(_) => {}
                 whinchat_session::Delivery::Queued => {
                     let index = target.session.index;
+                    let made_room = queue_full.value() != lost_before;
                     self.note_queued(index);
+                    if made_room {
+                        self.note_overflow(index);
+                    }
                     return;
                 }
                 whinchat_session::Delivery::Dropped(reason) => {

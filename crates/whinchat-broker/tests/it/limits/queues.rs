@@ -53,6 +53,32 @@ async fn the_oldest_message_makes_room_and_that_is_said_once() {
 
 /// L-10
 #[tokio::test]
+async fn the_oldest_message_makes_room_for_a_slow_reader_too() {
+    let three = limited(|limits| {
+        limits.queue_messages = 3;
+        limits.queue_overflow = QueueOverflow::DropOldest;
+    });
+    on_every_broker_with(three, async |broker| {
+        let mut hello = connect_durable(V5, "slow");
+        hello.properties.set_receive_maximum(1).unwrap();
+        let (mut slow, _) = Peer::connected_with(broker, hello).await;
+        slow.subscribe("q", QoS::AtLeastOnce).await;
+        let mut publisher = Peer::connected(broker, V5, "p").await;
+        for number in 1..=6 {
+            publisher.publish_acked("q", &number.to_string()).await;
+        }
+        broker.settle().await;
+        assert_eq!(hits(broker, Limit::QueueMessages), 2);
+        assert_eq!(overflowed(broker), 1);
+        slow.take_payloads(&["1", "4", "5", "6"]).await;
+        broker.settle().await;
+        assert_eq!(overflowed(broker), 0);
+    })
+    .await;
+}
+
+/// L-10
+#[tokio::test]
 async fn a_queue_full_of_bytes_is_counted_as_such_and_its_session_takes_the_gauge_along() {
     let small = limited(|limits| limits.queue_size = ByteSize::kib(4));
     on_every_broker_with(small, async |broker| {
