@@ -8,8 +8,10 @@ use super::Identity;
 
 /// Decides what a client may publish to, subscribe to and receive.
 ///
-/// It runs on the shard: it must answer from memory, in microseconds. Answers are kept by the broker
-/// per session and topic until [`epoch`](Self::epoch) changes.
+/// It runs on the shard: it must answer from memory, in microseconds. It is asked at each PUBLISH, for
+/// each filter of a SUBSCRIBE, for a Will at CONNECT and again when it is published, and at each
+/// delivery through a subscription that was allowed only [partly](Decision::AllowPartly). A
+/// subscription that was allowed as a whole is not asked about again while it lasts.
 ///
 /// ```
 /// use whinchat_broker::hooks::{Access, Action, Authorize, Decision, HookError};
@@ -30,12 +32,6 @@ pub trait Authorize: Send + Sync + 'static {
     ///
     /// An error denies, as a panic and an answer that took longer than a second do; each is counted.
     fn authorize(&self, access: &Access<'_>) -> Result<Decision, HookError>;
-
-    /// A number that changes whenever an earlier answer may have become wrong. Never, unless
-    /// implemented.
-    fn epoch(&self) -> u64 {
-        0
-    }
 }
 
 /// Allows everything to everybody who was let in.
