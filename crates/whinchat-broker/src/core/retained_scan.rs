@@ -1,7 +1,7 @@
 //! Retained messages for new subscriptions, a chunk per turn, so that a filter that matches a
 //! million of them holds up nobody and fills no memory.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use whinchat_codec::QoS;
 use whinchat_session::Ticket;
@@ -17,15 +17,17 @@ use super::{
 };
 use crate::{metrics::DropLabel, shard::Shard};
 
-/// Messages looked at before the others get their turn.
+/// Messages looked at before the other scans get their turn.
 const CHUNK: usize = 512;
+/// Chunks before the connections get theirs.
+const CHUNKS_PER_TURN: usize = 16;
 
 /// What one subscription still gets.
 #[derive(Debug)]
-pub(crate) struct Scan {
+struct Scan {
+    number: ScanNumber,
     session: SessionKey,
     filter: TopicFilterBuf,
-    grant: Grant,
     /// What was set later reaches the subscription by itself.
     mark: u64,
     /// Its SUBACK waits for this; so do the messages, which come behind it.
@@ -33,66 +35,106 @@ pub(crate) struct Scan {
     cursor: Option<Cursor>,
 }
 
-/// The scans of one shard, in the order in which they began.
-#[derive(Debug, Default)]
-pub(crate) struct Scans(Vec<Scan>);
+/// Names a scan in its subscription: there only the latest one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ScanNumber(u64);
 
-impl Scan {
-    pub(crate) fn new(
-        session: SessionKey,
-        filter: &TopicFilter,
-        grant: Grant,
-        mark: u64,
-        ticket: Ticket,
-    ) -> Self {
-        Self {
-            session,
-            filter: filter.to_owned(),
-            grant,
-            mark,
-            ticket,
-            cursor: None,
-        }
-    }
+/// The scans of one shard; those that come next are in front.
+#[derive(Debug, Default)]
+pub(crate) struct Scans {
+    scans: VecDeque<Scan>,
+    begun: u64,
+}
+
+/// Whether a scan can go on.
+enum Step {
+    Next(Grant),
+    /// The subscriber takes no more now, or is not there.
+    Wait,
+    /// There is nobody who wants the rest.
+    Over,
 }
 
 impl Shard {
-    /// Begins a scan with this turn; the first chunk goes out behind the SUBACK.
-    pub(crate) fn begin_scan(&mut self, scan: Scan) {
-        self.scans.0.push(scan);
+    /// Begins a scan with the next turn, behind the SUBACK. The subscription has to keep its number.
+    pub(crate) fn begin_scan(
+        &mut self,
+        session: SessionKey,
+        filter: &TopicFilter,
+        mark: u64,
+        ticket: Ticket,
+    ) -> ScanNumber {
+        self.scans.begun += 1;
+        let number = ScanNumber(self.scans.begun);
+        self.scans.scans.push_back(Scan {
+            number,
+            session,
+            filter: filter.to_owned(),
+            mark,
+            ticket,
+            cursor: None,
+        });
         self.ready.wake_driver();
+        number
     }
 
-    /// The next chunk of every scan whose connection has room.
+    /// The next chunks of the scans whose connections have room, in turn.
     pub(crate) fn continue_scans(&mut self) {
-        if self.scans.0.is_empty() {
-            return;
+        let mut chunks_left = CHUNKS_PER_TURN;
+        for _ in 0..self.scans.scans.len() {
+            if chunks_left == 0 {
+                break;
+            }
+            let Some(mut scan) = self.scans.scans.pop_front() else {
+                break;
+            };
+            let goes_on = match self.next_step(&scan) {
+                Step::Over => false,
+                Step::Wait => true,
+                Step::Next(grant) => {
+                    chunks_left -= 1;
+                    self.scan_chunk(&mut scan, grant)
+                }
+            };
+            if goes_on {
+                self.scans.scans.push_back(scan);
+            }
         }
-        let mut scans = std::mem::take(&mut self.scans.0);
-        scans.retain_mut(|scan| self.continue_scan(scan));
-        scans.append(&mut self.scans.0);
-        self.scans.0 = scans;
     }
 
     /// True if a scan can go on at once.
     pub(crate) fn has_scan_with_room(&self) -> bool {
-        self.scans
-            .0
-            .iter()
-            .any(|scan| self.has_room(scan) != Some(false))
+        let mut scans = self.scans.scans.iter();
+        scans.any(|scan| !matches!(self.next_step(scan), Step::Wait))
     }
 
-    /// Whether the subscriber takes more now; `None` if it is gone.
-    fn has_room(&self, scan: &Scan) -> Option<bool> {
+    fn next_step(&self, scan: &Scan) -> Step {
         let session = self
             .sessions
             .get(scan.session.index)
-            .filter(|session| session.number == scan.session.number)?;
-        let slot = self.slots.get(session.slot? as usize)?;
-        if scan.ticket > self.committed {
-            return Some(false);
+            .filter(|session| session.number == scan.session.number);
+        let Some(session) = session else {
+            return Step::Over;
+        };
+        let connection = session
+            .slot
+            .and_then(|slot| self.slots.get(slot as usize))
+            .filter(|slot| slot.engine.is_connected());
+        let has_room = connection.is_some_and(|slot| {
+            scan.ticket <= self.committed
+                && slot.out.len() < self.settings.unsent_bytes / 4
+                && session.state.queue_len() <= CHUNK
+        });
+        if !has_room {
+            return Step::Wait; // a session that survives gets the rest when it is back
         }
-        Some(slot.out.len() < self.settings.unsent_bytes / 4 && session.state.queue_len() <= CHUNK)
+        // Unsubscribed (v5 [MQTT-3.10.4-2]), or subscribed once more, which scans from the beginning.
+        match session.subscriptions.get(scan.filter.as_str()) {
+            Some(subscription) if subscription.scan == scan.number => {
+                Step::Next(subscription.grant)
+            }
+            Some(_) | None => Step::Over,
+        }
     }
 
     /// What a session that survives is to get stands in the log before it gets it.
@@ -109,13 +151,8 @@ impl Shard {
         }
     }
 
-    /// True if the scan has to go on.
-    fn continue_scan(&mut self, scan: &mut Scan) -> bool {
-        match self.has_room(scan) {
-            None => return false, // its client left: the next SUBSCRIBE scans again
-            Some(false) => return true,
-            Some(true) => {}
-        }
+    /// True if there is more.
+    fn scan_chunk(&mut self, scan: &mut Scan, grant: Grant) -> bool {
         let mut found: Vec<(Arc<Message>, Option<Arc<Source>>)> = Vec::new();
         let cursor = self.commons.retained.read().scan(
             &scan.filter,
@@ -125,7 +162,7 @@ impl Shard {
             self.now,
             |message, source| found.push((Arc::clone(message), source.cloned())),
         );
-        let target = [Target::new(scan.session, scan.grant)];
+        let target = [Target::new(scan.session, grant)];
         for (message, source) in &found {
             if let Some(source) = source
                 && !source.may_still_publish(message, &self.commons)

@@ -10,6 +10,7 @@ use super::{
     groups::Readiness,
     keys::{Grant, SessionKey, ShardId, partition_of},
     message::Delivery,
+    retained_scan::ScanNumber,
     wills::Will,
 };
 use crate::{hooks::Identity, shard::timers::Scheduled};
@@ -65,6 +66,8 @@ pub(crate) enum Counted {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) grant: Grant,
+    /// The latest search for retained messages that it began.
+    pub(crate) scan: ScanNumber,
 }
 
 impl Session {

@@ -15,7 +15,6 @@ use whinchat_topic::Subscribed;
 use super::{
     groups::{Member, Membership},
     keys::{Grant, SubscriberKey},
-    retained_scan::Scan,
     sessions::Subscription,
 };
 use crate::{
@@ -209,26 +208,27 @@ impl Shard {
                 filters.insert(shared.filter(), SubscriberKey::Group(group), entry);
             }
         }
+        let ticket = if durable {
+            self.records.subscribed(number, text, options.bits(), id)
+        } else {
+            Ticket::NONE
+        };
+        let scan = match scan_mark {
+            Some(mark) => self.begin_scan(key, filter, mark, ticket),
+            None => known.map(|known| known.scan).unwrap_or_default(),
+        };
         let session = self
             .sessions
             .get_mut(session_index)
             .expect("an attached session is in the table");
         session
             .subscriptions
-            .insert(text.into(), Subscription { grant });
+            .insert(text.into(), Subscription { grant, scan });
         self.commons.hooks.on_subscribe(
             &Client::new(&session.client_id, &session.identity),
             &SubscribeEvent::new(text, options.qos),
             self.commons.shared_metrics(),
         );
-        let ticket = if durable {
-            self.records.subscribed(number, text, options.bits(), id)
-        } else {
-            Ticket::NONE
-        };
-        if let Some(mark) = scan_mark {
-            self.begin_scan(Scan::new(key, filter, grant, mark, ticket));
-        }
         Ok((granted(options.qos), ticket))
     }
 

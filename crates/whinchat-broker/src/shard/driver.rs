@@ -20,6 +20,10 @@ pub(crate) struct Driver {
 /// The shard's only timer of the runtime: it brings the turns in which the wheel moves.
 struct Tick(Pin<Box<tokio::time::Sleep>>);
 
+/// Deadlines handled before the connections get their turn: a network that comes back may have cut
+/// everybody at once.
+const DUE_PER_TURN: usize = 1024;
+
 const TICK: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Driver {
@@ -63,8 +67,11 @@ impl Future for Driver {
             shard.serve(index);
         }
         // Behind the reading: after a pause of the process nobody is cut whose packet had come in time.
-        shard.wheel.take_due(shard.now, &mut this.due);
-        for timed in this.due.drain(..) {
+        if this.due.is_empty() {
+            shard.wheel.take_due(shard.now, &mut this.due);
+        }
+        let rest = this.due.len().saturating_sub(DUE_PER_TURN);
+        for timed in this.due.drain(rest..) {
             shard.handle_due(timed);
         }
         shard.end_turn();
@@ -74,7 +81,11 @@ impl Future for Driver {
         if shard.life == Life::Ended {
             return Poll::Ready(());
         }
-        if shard.ready.has_more() || shard.has_scan_with_room() || shard.has_unfinished_work() {
+        if !this.due.is_empty()
+            || shard.ready.has_more()
+            || shard.has_scan_with_room()
+            || shard.has_unfinished_work()
+        {
             shard.ready.wake_driver();
         }
         Poll::Pending

@@ -7,13 +7,16 @@ use whinchat_broker::{
     config::ByteSize,
     hooks::{Client, DeliverVerdict, Intercept, Interest, MessageEvent},
 };
-use whinchat_codec::{Connect, Packet, PacketType, QoS, SubscriptionOptions};
+use whinchat_codec::{
+    Connect, Packet, PacketType, QoS, SubscriptionOptions, UnsubAck, UnsubAckReason, Unsubscribe,
+};
 
 use crate::{
-    harness::{limited, on_every_broker_with},
+    harness::{TestBroker, limited, on_every_broker, on_every_broker_with},
     open_log::{OpenLog, open_log},
     peer::{
         Peer, Refine, V5, V311, connect, connect_durable, packet_id, puback, publish, subscribe,
+        text,
     },
 };
 
@@ -260,4 +263,106 @@ async fn what_the_broker_says_of_itself_is_not_recorded() {
     hand.advance(Duration::from_secs(60));
     some_turns(&broker).await;
     assert_eq!(log.records(RETAIN).len(), 0);
+}
+
+/// Keeps `count` retained messages below "r".
+async fn retain(broker: &BrokerHandle, count: usize) {
+    let mut publisher = Peer::connected(broker, V5, "retainer").await;
+    for (number, id) in (0..count).zip((1..=100).cycle()) {
+        let number = number.to_string();
+        let message = publish(&format!("r/{number}"), &number);
+        publisher.send(message.at_least_once(id).retained()).await;
+        if number.ends_with("99") {
+            for _ in 0..100 {
+                publisher.receive().await;
+            }
+        }
+    }
+    publisher.disconnect().await;
+}
+
+/// Acknowledges what comes until nothing more does; how many messages those were.
+async fn take_all(broker: &TestBroker, subscriber: &mut Peer) -> usize {
+    let mut taken = 0;
+    loop {
+        broker.settle().await;
+        subscriber.send(Packet::PingReq).await;
+        let before = taken;
+        loop {
+            match subscriber.receive().await {
+                Packet::PingResp => break,
+                Packet::Publish(publish) => {
+                    let id = publish.guarantee.packet_id().unwrap();
+                    subscriber.send(puback(id.get())).await;
+                    taken += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        if taken == before {
+            return taken;
+        }
+    }
+}
+
+/// v5 [MQTT-3.10.4-2]: what was not sent yet is not sent any more.
+#[tokio::test]
+async fn retained_messages_stop_with_the_subscription() {
+    on_every_broker(async |broker| {
+        retain(broker, 3_000).await;
+        let mut subscriber = Peer::connected(broker, V5, "s").await;
+        subscriber.subscribe("r/#", QoS::AtLeastOnce).await;
+        subscriber
+            .send(Packet::Unsubscribe(Unsubscribe {
+                packet_id: packet_id(2),
+                properties: Default::default(),
+                filters: vec![text("r/#")],
+            }))
+            .await;
+        let unsuback = UnsubAck {
+            packet_id: packet_id(2),
+            properties: Default::default(),
+            reasons: vec![UnsubAckReason::Success],
+        };
+        subscriber
+            .receive_before_more_messages(Packet::UnsubAck(unsuback))
+            .await;
+        let taken = take_all(broker, &mut subscriber).await;
+        assert!(taken < 3_000, "{taken}");
+        subscriber.disconnect().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn retained_messages_go_on_when_the_session_is_back() {
+    on_every_broker(async |broker| {
+        retain(broker, 3_000).await;
+        let durable = connect_durable(V5, "s");
+        let mut subscriber = Peer::connected_with(broker, durable.clone()).await.0;
+        subscriber.subscribe("r/#", QoS::AtLeastOnce).await;
+        broker.settle().await;
+        subscriber.cut();
+        broker.settle().await;
+        let mut back = Peer::connected_with(broker, durable).await.0;
+        assert_eq!(take_all(broker, &mut back).await, 3_000);
+        back.disconnect().await;
+    })
+    .await;
+}
+
+/// More than one turn works off.
+#[tokio::test]
+async fn sessions_that_expire_together_all_end() {
+    let (broker, hand) = logged(&open_log(), |builder| builder);
+    for number in 0..2_500 {
+        let id = format!("s{number}");
+        let (peer, _) = Peer::connected_with(&broker, connect_durable(V5, &id)).await;
+        peer.cut();
+    }
+    some_turns(&broker).await;
+    hand.advance(Duration::from_secs(3_601));
+    some_turns(&broker).await;
+    let left = broker.metrics().sum_gauge(|shard| shard.sessions.value());
+    assert_eq!(left, 0);
 }
