@@ -24,7 +24,7 @@ use crate::{
     hooks::{Authentication, AuthenticationRequest, Refusal},
     limits::Limit,
     shard::{
-        Shard, Wire,
+        Shard,
         read::Flow,
         slot::{Authenticating, Hold, Phase},
     },
@@ -222,13 +222,9 @@ impl Shard {
         if let Some(server) = refusal.server_reference() {
             properties.set_server_reference(server).ok();
         }
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        );
-        slot.engine.refuse(reason, properties, &mut wire);
+        if let Some((engine, mut wire)) = self.engine(index) {
+            engine.refuse(reason, properties, &mut wire);
+        }
         self.end_connection(index, Ending::Refused);
         Flow::Stop
     }

@@ -448,16 +448,13 @@ impl Shard {
             // Silent or not, it is not known: what it sent in time is read first.
             return self.schedule_slot(index);
         }
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        );
-        match slot.engine.handle_timeout(now, &mut wire) {
+        let Some((engine, mut wire)) = self.engine(index) else {
+            return;
+        };
+        match engine.handle_timeout(now, &mut wire) {
             Ok(()) => self.schedule_slot(index),
             Err(violation) => {
-                slot.engine.close_on_violation(violation, &mut wire); // v5 [MQTT-3.1.2-22]
+                engine.close_on_violation(violation, &mut wire); // v5 [MQTT-3.1.2-22]
                 self.end_connection(index, Ending::Violated(violation));
             }
         }

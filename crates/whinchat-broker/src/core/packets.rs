@@ -89,25 +89,14 @@ impl Shard {
     pub(crate) fn answer(
         &mut self,
         index: u32,
-        session: u32,
         ticket: Ticket,
         answer: impl FnOnce(&mut Connection, Instant, &mut SessionState<Delivery>, &mut Wire<'_>),
     ) {
-        let Some(slot) = self.slots.get_mut(index as usize) else {
+        let now = self.now;
+        let Some((engine, state, mut wire)) = self.attached_engine(index) else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(session) else {
-            return;
-        };
-        let durable = session.durable_number();
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        )
-        .for_session(durable);
-        answer(&mut slot.engine, self.now, &mut session.state, &mut wire);
+        answer(engine, now, state, &mut wire);
         self.wait_for(index, ticket);
     }
 
@@ -231,13 +220,9 @@ impl Shard {
                 tracing::debug!(client_id, peer = %slot.peer, %violation, "a client broke a rule");
             }
         }
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        );
-        slot.engine.close_on_violation(violation, &mut wire);
+        if let Some((engine, mut wire)) = self.engine(index) {
+            engine.close_on_violation(violation, &mut wire);
+        }
         self.end_connection(index, Ending::Violated(violation));
         Flow::Stop
     }
@@ -281,13 +266,9 @@ impl Shard {
                 tracing::info!(client_id, peer = %slot.peer, %error, "a client sent bytes that are no packet");
             }
         }
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        );
-        slot.engine.close_on_malformed(error, &mut wire);
+        if let Some((engine, mut wire)) = self.engine(index) {
+            engine.close_on_malformed(error, &mut wire);
+        }
         self.end_connection(index, Ending::Malformed(error.reason()));
     }
 }

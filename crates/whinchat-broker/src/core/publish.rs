@@ -64,16 +64,13 @@ impl Shard {
             return Flow::Stop;
         }
         match (publish.guarantee.packet_id(), routed.reason) {
-            (Some(id), reason) => {
-                self.answer(slot, session, routed.ticket, |engine, now, state, wire| {
-                    let acknowledged =
-                        engine.acknowledge(now, state, id, reason, routed.ticket, wire);
-                    debug_assert!(
-                        acknowledged.is_ok(),
-                        "the engine has just asked for this answer"
-                    );
-                })
-            }
+            (Some(id), reason) => self.answer(slot, routed.ticket, |engine, now, state, wire| {
+                let acknowledged = engine.acknowledge(now, state, id, reason, routed.ticket, wire);
+                debug_assert!(
+                    acknowledged.is_ok(),
+                    "the engine has just asked for this answer"
+                );
+            }),
             // A message without an ack is refused by silence; but a name that is none ends it
             // (CATALOGUE T-34).
             (None, PubAckReason::TopicNameInvalid) => {

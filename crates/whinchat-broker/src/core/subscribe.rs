@@ -49,7 +49,7 @@ impl Shard {
                 Err(refused) => reasons.push(refused),
             }
         }
-        self.answer(slot, session, ticket, |engine, now, _, wire| {
+        self.answer(slot, ticket, |engine, now, _, wire| {
             // Larger than the client takes: treated as sent (v5 [MQTT-3.1.2-25]).
             engine
                 .suback(
@@ -252,7 +252,7 @@ impl Shard {
             reasons.push(reason);
             ticket = ticket.max(waits);
         }
-        self.answer(slot, session, ticket, |engine, now, _, wire| {
+        self.answer(slot, ticket, |engine, now, _, wire| {
             engine
                 .unsuback(
                     now,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
 
-use super::{Life, Shard, Wire, slot::Phase};
+use super::{Life, Shard, slot::Phase};
 use crate::{
     core::{end::Ending, mail::SlotKey},
     metrics::ShardMetrics,
@@ -92,22 +92,11 @@ impl Shard {
         if matches!(slot.phase, Phase::AwaitCommit(_)) {
             return self.accept_connect(key.index, up_to);
         }
-        let Some(session) = slot
-            .session()
-            .and_then(|session| self.sessions.get_mut(session))
-        else {
+        let now = self.now;
+        let Some((engine, state, mut wire)) = self.attached_engine(key.index) else {
             return;
         };
-        let durable = session.durable_number();
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        )
-        .for_session(durable);
-        slot.engine
-            .handle_committed(self.now, up_to, &mut session.state, &mut wire);
+        engine.handle_committed(now, up_to, state, &mut wire);
         self.after_engine(key.index);
     }
 
@@ -189,30 +178,18 @@ impl Shard {
 
     /// The buffer has room again: sends what the session has queued.
     fn refill(&mut self, index: u32) {
-        let limit = self.settings.unsent_bytes;
-        let Some(slot) = self.slots.get_mut(index as usize) else {
+        let (now, half) = (self.now, self.settings.unsent_bytes / 2);
+        let Some((engine, state, mut wire)) = self.attached_engine(index) else {
             return;
         };
-        let Some(session) = slot
-            .session()
-            .and_then(|session| self.sessions.get_mut(session))
-        else {
-            return;
-        };
-        if slot.out.len() >= limit / 2 || session.state.queue_len() == 0 {
+        if wire.out.len() >= half || state.queue_len() == 0 {
             return;
         }
-        let durable = session.durable_number();
-        let mut wire = Wire::new(
-            &mut slot.out,
-            &mut self.records,
-            &self.metrics,
-            self.settings.unsent_bytes,
-        )
-        .for_session(durable);
-        slot.engine
-            .send_queued(self.now, &mut session.state, &mut wire);
-        let is_blocked = slot.write_blocked;
+        engine.send_queued(now, state, &mut wire);
+        let is_blocked = self
+            .slots
+            .get(index as usize)
+            .is_some_and(|slot| slot.write_blocked);
         self.await_commit(index);
         if !is_blocked {
             self.note_output(index);

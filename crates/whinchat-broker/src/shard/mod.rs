@@ -30,7 +30,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::BytesMut;
 use slab::Slab;
-use whinchat_session::{DropReason, Effect, Instant, Output, Ticket};
+use whinchat_session::{Connection, DropReason, Effect, Instant, Output, SessionState, Ticket};
 use whinchat_store::Lsn;
 use whinchat_topic::Cursor;
 
@@ -163,7 +163,36 @@ impl Shard {
             .filter(|slot| slot.check == key.check)
     }
 
-    /// The engine's way out, for a connection of a session.
+    /// The engine of a connection, and its way out.
+    pub(crate) fn engine(&mut self, index: u32) -> Option<(&mut Connection, Wire<'_>)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        );
+        Some((&mut slot.engine, wire))
+    }
+
+    /// The engine of a connection, the state of the session it serves, and its way out.
+    pub(crate) fn attached_engine(
+        &mut self,
+        index: u32,
+    ) -> Option<(&mut Connection, &mut SessionState<Delivery>, Wire<'_>)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let session = self.sessions.get_mut(slot.session()?)?;
+        let wire = Wire::new(
+            &mut slot.out,
+            &mut self.records,
+            &self.metrics,
+            self.settings.unsent_bytes,
+        )
+        .for_session(session.durable_number());
+        Some((&mut slot.engine, &mut session.state, wire))
+    }
+
+    /// Puts a connection on the list of those to write to at the end of the turn.
     pub(crate) fn mark_dirty(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
             && !slot.dirty
