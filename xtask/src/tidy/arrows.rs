@@ -7,7 +7,7 @@
 //!         /      \
 //!  whinchat-client  whinchat-broker      over whinchat-transport; the broker also over whinchat-store
 //!         \      /
-//!         whinchat                       the program
+//!         whinchat                       the program; also over whinchat-conformance, which knows only the codec
 //! ```
 
 use cargo_metadata::{DependencyKind, Metadata};
@@ -42,12 +42,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "whinchat-transport",
         ],
     ),
+    ("whinchat-conformance", &["whinchat-codec"]),
     (
         "whinchat",
         &[
             "whinchat-broker",
             "whinchat-client",
             "whinchat-codec",
+            "whinchat-conformance",
             "whinchat-session",
             "whinchat-store",
             "whinchat-topic",
@@ -60,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "whinchat-broker",
             "whinchat-client",
             "whinchat-codec",
+            "whinchat-conformance",
             "whinchat-session",
             "whinchat-store",
             "whinchat-topic",

@@ -68,7 +68,7 @@ fn findings() -> Result<Vec<Finding>, Box<dyn std::error::Error>> {
     let metadata = workspace::metadata()?;
     let mut findings = arrows::check(&metadata);
     findings.extend(files::check_crates(&metadata));
-    let known = statements::Known::load(&workspace::root().join("docs"))?;
+    let known = statements::Known::load(&workspace::root())?;
     for (file, text) in files::texts(workspace::root())? {
         if file.ends_with(".rs") {
             findings.extend(source::check(&file, &text));

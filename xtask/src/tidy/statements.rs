@@ -2,7 +2,7 @@
 //!
 //! `MQTT-3.3.2-2` and the name of a test `mqtt_3_3_2_2_...` point into MQTT 3.1.1 or 5.0, whose numbers differ;
 //! a `v311` or `v5` in front of the id, or in the path of the file, says which. `M31-7` is a difference of MQTT 3.1.
-//! The lists are in `docs/conformance/`.
+//! The lists are in `crates/whinchat-conformance/statements/`.
 //!
 //! Our own ids are checked too: rows `T-12` and `L-3` of `docs/known-failures.md`, invariants `A-1` and `I-3` of
 //! `docs/architecture.md`.
@@ -23,12 +23,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads the lists of the `docs` folder.
-    pub(super) fn load(docs: &Path) -> Result<Self, Box<dyn Error>> {
+    /// Reads the lists of the workspace at `root`.
+    pub(super) fn load(root: &Path) -> Result<Self, Box<dyn Error>> {
         let read = |name: &str,
                     ids: fn(&str) -> BTreeSet<String>|
          -> Result<BTreeSet<String>, Box<dyn Error>> {
-            let path = docs.join(name);
+            let path = root.join(name);
             let text = fs::read_to_string(&path)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
             let ids = ids(&text);
@@ -38,12 +38,15 @@ impl Known {
                 Ok(ids)
             }
         };
-        let mut ours = read("known-failures.md", defined_here)?;
-        ours.append(&mut read("architecture.md", defined_here)?);
+        let mut ours = read("docs/known-failures.md", defined_here)?;
+        ours.append(&mut read("docs/architecture.md", defined_here)?);
         Ok(Self {
-            v31: read("conformance/mqtt-3.1.toml", ids)?,
-            v311: read("conformance/mqtt-3.1.1.toml", ids)?,
-            v5: read("conformance/mqtt-5.0.toml", ids)?,
+            v31: read("crates/whinchat-conformance/statements/mqtt-3.1.toml", ids)?,
+            v311: read(
+                "crates/whinchat-conformance/statements/mqtt-3.1.1.toml",
+                ids,
+            )?,
+            v5: read("crates/whinchat-conformance/statements/mqtt-5.0.toml", ids)?,
             ours,
         })
     }
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_lists_of_the_project_are_read() {
-        let known = Known::load(&crate::workspace::root().join("docs")).unwrap();
+        let known = Known::load(&crate::workspace::root()).unwrap();
         assert!(
             known.has("MQTT-3.1.0-1", None)
                 && known.has("M31-1", None)
