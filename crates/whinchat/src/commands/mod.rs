@@ -6,6 +6,7 @@ mod publish;
 mod rr;
 mod serve;
 mod sub;
+mod table;
 mod tool;
 
 use clap::Subcommand;

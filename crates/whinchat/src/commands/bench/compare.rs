@@ -12,8 +12,8 @@ use super::peer::{Kind, mosquitto_version};
 use super::processors::Processors;
 use super::progress::Progress;
 use super::report::Report;
-use super::table::{Table, grouped, short};
 use super::worst;
+use crate::commands::table::{Table, grouped, short};
 use crate::exit::{Exit, print};
 
 /// What to compare.

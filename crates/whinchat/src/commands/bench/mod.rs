@@ -30,7 +30,6 @@ mod quantity;
 mod report;
 mod stamp;
 mod subscriber;
-mod table;
 mod thread;
 mod wire;
 

@@ -6,7 +6,7 @@ use whinchat_codec::ProtocolVersion;
 
 use super::coordinator::{Cost, Outcome};
 use super::load::{Load, Pace};
-use super::table::{grouped, short};
+use crate::commands::table::{grouped, short};
 
 /// The result of one run. Field names are part of the program's face: `--json` prints them.
 #[derive(Clone, Debug, Serialize)]

@@ -1,8 +1,6 @@
 //! Which broker, as whom, and with which session: the options that all three tools have.
 
-use std::fs;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use whinchat_client::{
@@ -12,10 +10,7 @@ use whinchat_client::{
 use whinchat_transport::Url;
 
 use super::property::{PropertyArgs, Stage};
-use super::{Failure, QosArg, note};
-
-/// Where a password is taken from if none is given.
-const PASSWORD_VARIABLE: &str = "WHINCHAT_PASSWORD";
+use super::{Failure, LoginArgs, QosArg, note};
 
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
@@ -39,21 +34,8 @@ pub(crate) struct ConnectArgs {
     /// Client id of this and the process id.
     #[arg(short = 'I', long, value_name = "PREFIX")]
     id_prefix: Option<String>,
-    /// User name.
-    #[arg(short, long, value_name = "NAME")]
-    username: Option<String>,
-    /// Password. Others on this machine can see it: rather use --password-file or the variable WHINCHAT_PASSWORD.
-    #[arg(
-        short = 'P',
-        long = "pw",
-        value_name = "PASSWORD",
-        allow_hyphen_values = true,
-        conflicts_with = "password_file"
-    )]
-    password: Option<String>,
-    /// File whose first line is the password.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// MQTT version: 5, 311 or 31, also mqttv5, mqttv311, mqttv31 [default: 5, and 311 if the broker does not know it].
     #[arg(short = 'V', long, value_name = "VERSION", value_parser = version)]
     protocol_version: Option<ProtocolVersion>,
@@ -152,7 +134,9 @@ impl ConnectArgs {
             .session_expiry(self.session_expiry(properties)?);
         let credentials = self.credentials(url)?;
         if let Some(credentials) = credentials {
-            self.warn_of_clear_text(&endpoint);
+            if !self.quiet {
+                self.login.warn_of_clear_text(&endpoint);
+            }
             options = options.credentials(credentials);
         }
         if let Some(will) = self.will(properties)? {
@@ -241,46 +225,18 @@ impl ConnectArgs {
     }
 
     fn credentials(&self, url: Url) -> Result<Option<Credentials>, Failure> {
-        let user_name = self.username.clone().or(url.user_name);
-        let password = match (&self.password, &self.password_file) {
-            (Some(password), _) => Some(password.clone().into_bytes()),
-            (None, Some(file)) => Some(first_line(file)?),
-            (None, None) => url.password.or_else(|| {
-                std::env::var(PASSWORD_VARIABLE)
-                    .ok()
-                    .map(String::into_bytes)
-            }),
+        let Some(login) = self.login.login(url)? else {
+            return Ok(None);
         };
-        let credentials = match (user_name, password) {
+        let credentials = match (login.user_name, login.password) {
             (Some(name), Some(password)) => Credentials::new(&name, password),
             (Some(name), None) => Credentials::user_name_only(&name),
-            // A password in the environment alone was meant for another call.
-            (None, Some(_)) if self.password.is_none() && self.password_file.is_none() => {
-                return Ok(None);
-            }
             (None, Some(password)) => Ok(Credentials::password_only(password)),
             (None, None) => return Ok(None),
         };
         credentials
             .map(Some)
             .map_err(|error| Failure::Usage(format!("user name: {error}")))
-    }
-
-    fn warn_of_clear_text(&self, endpoint: &Endpoint) {
-        let Endpoint::Tcp { host, .. } = endpoint else {
-            return;
-        };
-        if self.quiet || is_loopback(host) {
-            return;
-        }
-        note(format_args!(
-            "warning: the password goes to {host} in clear text"
-        ));
-        if self.password.is_some() {
-            note(format_args!(
-                "warning: others on this machine can see the password of -P; --password-file and {PASSWORD_VARIABLE} hide it"
-            ));
-        }
     }
 
     fn will(&self, properties: &PropertyArgs) -> Result<Option<Will>, Failure> {
@@ -383,23 +339,6 @@ fn split_topic(url: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn first_line(file: &Path) -> Result<Vec<u8>, Failure> {
-    let content = fs::read(file)
-        .map_err(|error| Failure::Usage(format!("--password-file {}: {error}", file.display())))?;
-    let line = content
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
-}
-
-fn is_loopback(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
-}
-
 fn version(text: &str) -> Result<ProtocolVersion, String> {
     match text {
         "5" | "5.0" | "mqttv5" => Ok(ProtocolVersion::V5),
@@ -431,19 +370,6 @@ mod tests {
         assert_eq!(split_topic("mqtt://host/"), ("mqtt://host", None));
         assert_eq!(split_topic("mqtt://host"), ("mqtt://host", None));
         assert_eq!(split_topic("unix:/run/x.sock"), ("unix:/run/x.sock", None));
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (host, expected) in [
-            ("localhost", true),
-            ("127.0.0.9", true),
-            ("::1", true),
-            ("192.0.2.1", false),
-            ("localhost.org", false),
-        ] {
-            assert_eq!(is_loopback(host), expected, "{host}");
-        }
     }
 
     #[test]

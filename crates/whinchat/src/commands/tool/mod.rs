@@ -7,12 +7,14 @@ mod connect;
 mod failure;
 mod format;
 mod json;
+mod login;
 mod payload;
 mod printer;
 mod property;
 
 pub(crate) use connect::ConnectArgs;
 pub(crate) use failure::Failure;
+pub(crate) use login::LoginArgs;
 pub(crate) use payload::{Payload, PayloadArgs};
 pub(crate) use printer::{OutputArgs, Printer, Reader};
 pub(crate) use property::{PropertyArgs, Stage};

@@ -1,27 +1,27 @@
 //! Columns of text.
 
 /// Rows under a head: the first column left, the others right.
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(head: [&str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
         Self {
             rows: vec![head.map(str::to_owned).to_vec()],
         }
     }
 
-    pub(super) fn row<const N: usize>(&mut self, row: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, row: [String; N]) {
         self.rows.push(row.to_vec());
     }
 
     /// Whether it has a head only.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() == 1
     }
 
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             self.rows
@@ -50,7 +50,7 @@ impl Table {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// Three digits that count.
-pub(super) fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     match number.abs() {
         0.0 => "0".to_owned(),
         size if size < 10.0 => format!("{number:.2}"),
