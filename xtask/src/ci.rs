@@ -103,7 +103,7 @@ fn clippy() -> Outcome {
 fn table(finished: &[(&str, Duration, bool)], all: usize) -> String {
     let line = |(name, took, passed): &(&str, Duration, bool)| {
         format!(
-            "{name:<9} {:>7.1} s  {}\n",
+            "{name:<11} {:>7.1} s  {}\n",
             took.as_secs_f64(),
             if *passed { "ok" } else { "FAILED" }
         )
@@ -119,7 +119,7 @@ fn table(finished: &[(&str, Duration, bool)], all: usize) -> String {
         format!(", {not_run} skipped")
     };
     format!(
-        "{lines}{:<9} {:>7.1} s\n{summary}{rest}",
+        "{lines}{:<11} {:>7.1} s\n{summary}{rest}",
         "total",
         total.as_secs_f64()
     )
@@ -137,7 +137,7 @@ mod tests {
             ("fmt", Duration::from_millis(1_250), true),
             ("tidy", Duration::from_secs(2), false),
         ];
-        let expected = "fmt           1.2 s  ok\ntidy          2.0 s  FAILED\ntotal         3.2 s\nsteps: 1 passed, 1 failed, 3 skipped";
+        let expected = "fmt             1.2 s  ok\ntidy            2.0 s  FAILED\ntotal           3.2 s\nsteps: 1 passed, 1 failed, 3 skipped";
         assert_eq!(table(&finished, 5), expected);
     }
 }

@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod docs;
 mod features;
 mod fuzz;
@@ -15,6 +16,7 @@ mod no_std;
 mod package;
 mod process;
 mod setup;
+mod statements;
 mod test;
 mod tidy;
 mod workspace;
@@ -94,6 +96,12 @@ const CHORES: &[Chore] = &[
         run: bench::run,
     },
     Chore {
+        name: "conformance",
+        summary: "write the page of statements and the tests that show them",
+        usage: conformance::USAGE,
+        run: conformance::run,
+    },
+    Chore {
         name: "docs",
         summary: "build the API docs and check the commands in the READMEs",
         usage: docs::USAGE,
@@ -140,7 +148,7 @@ fn print_list() {
         "The project's own chores.\n\nUsage: cargo xtask CHORE [ARGUMENTS]   (cargo xtask CHORE --help explains one)\n"
     );
     for chore in CHORES {
-        println!("  {:<9} {}", chore.name, chore.summary);
+        println!("  {:<11} {}", chore.name, chore.summary);
     }
 }
 

@@ -24,7 +24,7 @@ const SKIPPED: &[&str] = &[
 ];
 
 /// Path below the root and text of every source, test data and documentation file.
-pub(super) fn texts(root: &Path) -> io::Result<Vec<(String, String)>> {
+pub(crate) fn texts(root: &Path) -> io::Result<Vec<(String, String)>> {
     let mut texts = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

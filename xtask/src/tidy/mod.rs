@@ -5,13 +5,14 @@
 //! whom. This file walks the tree and prints.
 
 mod arrows;
-mod files;
+pub(crate) mod files;
 mod signatures;
 mod source;
 mod statements;
 
 use std::fmt;
 
+use crate::statements::Lists;
 use crate::{Outcome, no_arguments, workspace};
 
 pub(crate) const USAGE: &str = "
@@ -68,13 +69,13 @@ fn findings() -> Result<Vec<Finding>, Box<dyn std::error::Error>> {
     let metadata = workspace::metadata()?;
     let mut findings = arrows::check(&metadata);
     findings.extend(files::check_crates(&metadata));
-    let known = statements::Known::load(&workspace::root())?;
+    let lists = Lists::load(workspace::root())?;
     for (file, text) in files::texts(workspace::root())? {
         if file.ends_with(".rs") {
             findings.extend(source::check(&file, &text));
             findings.extend(signatures::check(&file, &text));
         }
-        findings.extend(statements::check(&file, &text, &known));
+        findings.extend(statements::check(&file, &text, &lists));
     }
     Ok(findings)
 }

@@ -107,7 +107,7 @@ fn mqtt_4_8_2_4_unacknowledged_messages_can_go_to_another_member_but_sent_qos_2_
 }
 
 #[test]
-fn mqtt_3_1_2_4_clear_forgets_everything_and_reports_each_message_once() {
+fn v5_mqtt_3_1_2_4_clear_forgets_everything_and_reports_each_message_once() {
     let mut pair = Pair::new(
         ProtocolVersion::V5,
         0,

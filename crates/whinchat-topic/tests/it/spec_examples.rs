@@ -115,7 +115,7 @@ mod v5 {
     }
 
     #[test]
-    fn mqtt_4_7_1_3_a_leading_separator_makes_an_empty_first_level() {
+    fn v311_mqtt_4_7_1_3_a_leading_separator_makes_an_empty_first_level() {
         matches("+/+", &["/finance"]);
         matches("/+", &["/finance"]);
         rejects("+", &["/finance"]);
