@@ -28,7 +28,11 @@ use crate::{
     hooks::{Authenticate, Authorize, Intercept, installed::Hooks},
     metrics::Metrics,
     settings::Settings,
-    shard::{Shard, accept::Accepting, driver::Driver},
+    shard::{
+        Shard,
+        accept::Accepting,
+        driver::{Driver, Tick},
+    },
 };
 
 /// A broker that is being set up. See [`Broker::builder`].
@@ -122,44 +126,25 @@ impl Broker {
     /// [`StartError`]: an address that cannot be listened on, a listener open to the network without
     /// a login, a value that is out of range, or a thread that could not be started.
     pub fn start(mut self) -> Result<BrokerHandle, StartError> {
-        if let Some(intercept) = self.intercept.take() {
-            self.hooks
-                .set_intercept(intercept)
-                .map_err(|filter| StartError::InterestInvalid { filter })?;
-        }
-        let settings = Settings::new(&self.config, self.hooks.has_authenticator())?;
+        let has_authenticator = self.hooks.has_authenticator();
+        let commons = self.commons()?;
         let listeners = bind_listeners(&self.config)?;
         let endpoints: Vec<Endpoint> = listeners
             .iter()
             .map(|(_, listener)| listener.endpoint().clone())
             .collect();
-        let threads = shards(&self.config);
-        let metrics = Arc::new(Metrics::new(threads));
-        let log_is_awaited = self.log.is_some();
-        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::new()));
-        metrics.set_log(Arc::clone(&log));
         let readiness = Arc::new(Readiness::default());
         let admin = match self.config.admin.listen {
             Some(listen) => Some(
-                Admin::start(listen, Arc::clone(&metrics), Arc::clone(&readiness)).map_err(
-                    |source| StartError::Admin {
+                Admin::start(listen, Arc::clone(&commons.metrics), Arc::clone(&readiness))
+                    .map_err(|source| StartError::Admin {
                         address: listen.get(),
                         source,
-                    },
-                )?,
+                    })?,
             ),
             None => None,
         };
-        let has_authenticator = self.hooks.has_authenticator();
-        let commons = Arc::new(Commons::new(
-            threads,
-            settings,
-            log,
-            log_is_awaited,
-            self.hooks,
-            metrics,
-            self.clock,
-        ));
+        let threads = commons.shards();
         let running = Running {
             commons,
             endpoints,
@@ -181,6 +166,42 @@ impl Broker {
         }
         running.readiness.set_ready();
         Ok(BrokerHandle(Arc::new(running)))
+    }
+
+    /// What all shards share, made of what was set; the wakers of the shards are in place.
+    pub(crate) fn commons(&mut self) -> Result<Arc<Commons>, StartError> {
+        if let Some(intercept) = self.intercept.take() {
+            self.hooks
+                .set_intercept(intercept)
+                .map_err(|filter| StartError::InterestInvalid { filter })?;
+        }
+        let settings = Settings::new(&self.config, self.hooks.has_authenticator())?;
+        let shards = shards(&self.config);
+        let metrics = Arc::new(Metrics::new(shards));
+        let log_is_awaited = self.log.is_some();
+        let log = self
+            .log
+            .take()
+            .unwrap_or_else(|| Arc::new(MemoryLog::new()));
+        metrics.set_log(Arc::clone(&log));
+        let commons = Arc::new(Commons::new(
+            shards,
+            settings,
+            log,
+            log_is_awaited,
+            std::mem::take(&mut self.hooks),
+            metrics,
+            self.clock.clone(),
+        ));
+        for (shard, ready) in commons.ready.iter().enumerate() {
+            let on_move = Arc::clone(ready);
+            commons.clock.on_move(move || on_move.wake_driver());
+            let on_commit = Arc::clone(ready);
+            commons
+                .log
+                .subscribe(shard, Box::new(move |_| on_commit.wake_driver()));
+        }
+        Ok(commons)
     }
 }
 
@@ -224,14 +245,6 @@ fn spawn_shard(
         .event_interval(1)
         .build()
         .map_err(StartError::Thread)?;
-    let ready = Arc::clone(&commons.ready[position]);
-    commons.clock.on_move({
-        let ready = Arc::clone(&ready);
-        move || ready.wake_driver()
-    });
-    commons
-        .log
-        .subscribe(position, Box::new(move |_| ready.wake_driver()));
     let attached = {
         let _inside = runtime.enter();
         Accepting::attach(listeners)
@@ -247,13 +260,17 @@ fn spawn_shard(
         .name(format!("whinchat-{position}"))
         .spawn(move || {
             runtime.block_on(async move {
-                let driver = Driver::new(Shard::new(ShardId::new(position), commons, accepting));
+                let shard = Shard::new(ShardId::new(position), commons, accepting);
+                let driver = Driver::new(shard, Tick::of_the_runtime());
                 // The driver ends its own turns: no budget of the runtime cuts into them.
                 tokio::task::unconstrained(driver).await;
             });
         })
         .map_err(StartError::Thread)
 }
+
+/// What one direction of a connection inside the process holds.
+pub(crate) const MEMORY_STREAM_BYTES: usize = 256 * 1024;
 
 /// A running broker. Clones share it; dropping the last one stops it at once.
 #[derive(Clone)]
@@ -291,8 +308,7 @@ impl BrokerHandle {
     /// this far.
     #[must_use]
     pub fn connect_in_memory_as(&self, peer: Peer) -> Stream {
-        const CAPACITY_BYTES: usize = 256 * 1024;
-        let (client, server) = Stream::pair(CAPACITY_BYTES);
+        let (client, server) = Stream::pair(MEMORY_STREAM_BYTES);
         if !self.is_ready() {
             return client; // closed at its other end: nobody is served any more
         }

@@ -12,11 +12,13 @@ mod limits;
 pub mod metrics;
 mod settings;
 mod shard;
+mod stepped;
 
 pub use admin::Readiness;
 pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
+pub use stepped::SteppedBroker;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,6 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use whinchat_session::Instant;
+
 use super::{Life, Shard, timers::Timed};
 
 /// Drives a shard until it has ended.
@@ -17,8 +19,40 @@ pub(crate) struct Driver {
     due: Vec<Timed>,
 }
 
-/// The shard's only timer of the runtime: it brings the turns in which the wheel moves.
-struct Tick(Pin<Box<tokio::time::Sleep>>);
+/// The shard's only timer: it brings the turns in which the wheel moves.
+pub(crate) enum Tick {
+    /// Of the runtime that the driver is polled in.
+    Runtime(Pin<Box<tokio::time::Sleep>>),
+    /// When the broker's own clock has come to this moment: for a shard that is polled by hand.
+    Clock(Instant),
+}
+
+impl Tick {
+    /// Must be called on the shard's runtime.
+    pub(crate) fn of_the_runtime() -> Self {
+        Self::Runtime(Box::pin(tokio::time::sleep(TICK)))
+    }
+
+    /// Whether it is due; then the next one is on its way.
+    fn take(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        match self {
+            Self::Runtime(sleep) => {
+                let is_due = sleep.as_mut().poll(cx).is_ready();
+                if is_due {
+                    sleep.as_mut().reset(tokio::time::Instant::now() + TICK);
+                }
+                is_due
+            }
+            Self::Clock(due) => {
+                let is_due = *due <= now;
+                if is_due {
+                    *due = now.saturating_add(TICK);
+                }
+                is_due
+            }
+        }
+    }
+}
 
 /// Deadlines handled before the connections get their turn: a network that comes back may have cut
 /// everybody at once.
@@ -27,11 +61,10 @@ const DUE_PER_TURN: usize = 1024;
 const TICK: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Driver {
-    /// Must be called on the shard's runtime.
-    pub(crate) fn new(shard: Shard) -> Self {
+    pub(crate) fn new(shard: Shard, tick: Tick) -> Self {
         Self {
             shard,
-            tick: Tick(Box::pin(tokio::time::sleep(TICK))),
+            tick,
             ready: Vec::new(),
             due: Vec::new(),
         }
@@ -48,11 +81,7 @@ impl Future for Driver {
         shard.ready.begin_turn(cx.waker());
         shard.now = shard.commons.clock.now();
 
-        while this.tick.0.as_mut().poll(cx).is_ready() {
-            this.tick
-                .0
-                .as_mut()
-                .reset(tokio::time::Instant::now() + TICK);
+        while this.tick.take(cx, shard.now) {
             shard.accepting.resume();
             shard.sweep_retained();
             shard.continue_census();

@@ -32,6 +32,7 @@ mod sessions;
 mod shared;
 mod shutdown;
 mod sockets;
+mod stepped;
 mod subscriptions;
 mod system_topics;
 mod wills;

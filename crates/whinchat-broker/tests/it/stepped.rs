@@ -1,0 +1,164 @@
+//! The broker without threads: turns by hand, in any order, over a clock and a log that stand still.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{BufMut, BytesMut};
+use fastrand::Rng;
+use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker};
+use whinchat_codec::{DecodeLimits, Packet, QoS, SubscriptionOptions, decode};
+use whinchat_store::Log;
+use whinchat_transport::Stream;
+
+use crate::{
+    open_log::{OpenLog, open_log},
+    peer::{IntoPacket, Refine, V5, connect_durable, puback, publish, subscribe},
+};
+
+const TURNS_MAX: usize = 1_000;
+
+/// A broker of two shards with a log that commits when it is told to.
+struct Scene {
+    broker: SteppedBroker,
+    log: Arc<OpenLog>,
+    hand: ClockHand,
+    /// Which of the ready shards is next.
+    random: Rng,
+}
+
+impl Scene {
+    fn new(seed: u64) -> Self {
+        let (clock, hand) = Clock::manual();
+        let log = open_log();
+        log.hold();
+        let broker = Broker::builder()
+            .threads(2)
+            .clock(clock)
+            .log(Arc::clone(&log) as Arc<dyn Log>);
+        Self {
+            broker: broker.start_stepped().expect("a broker starts"),
+            log,
+            hand,
+            random: Rng::with_seed(seed),
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let ready: Vec<usize> = self.broker.ready_shards().collect();
+            let Some(next) = self.random.choice(&ready) else {
+                return;
+            };
+            assert!(self.broker.turn(*next));
+        }
+        panic!("the broker never comes to rest");
+    }
+
+    fn commit(&mut self) {
+        self.log.release();
+        self.settle();
+        self.log.hold();
+    }
+
+    fn send(&mut self, stream: &mut Stream, packet: impl IntoPacket) {
+        let mut bytes = BytesMut::new();
+        let packet = packet.into_packet();
+        packet.encode(V5, &mut bytes).expect("a packet of the test");
+        let mut cx = Context::from_waker(Waker::noop());
+        let written = stream.poll_write(&mut cx, &bytes);
+        assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
+        self.settle();
+    }
+
+    /// All that has arrived; `None` behind the last packet is the end of the stream.
+    fn received(&mut self, stream: &mut Stream) -> Vec<Option<Packet>> {
+        let mut bytes = BytesMut::new();
+        let mut piece = [0; 4096];
+        let mut cx = Context::from_waker(Waker::noop());
+        let is_closed = loop {
+            match stream.poll_read(&mut cx, &mut piece) {
+                Poll::Ready(Ok(0) | Err(_)) => break true,
+                Poll::Ready(Ok(count)) => bytes.put_slice(&piece[..count]),
+                Poll::Pending => break false,
+            }
+        };
+        let mut packets = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((packet, len)) =
+            decode(rest, V5, &DecodeLimits::default()).expect("a broker sends packets")
+        {
+            packets.push(Some(packet.to_owned()));
+            rest = &rest[len..];
+        }
+        packets.extend(is_closed.then_some(None));
+        packets
+    }
+}
+
+fn connect(client_id: &str) -> Packet {
+    Packet::Connect(Box::new(connect_durable(V5, client_id)))
+}
+
+/// Plays a publisher and a subscriber that may live on different shards; what each of them got.
+fn play(seed: u64) -> Vec<Vec<Option<Packet>>> {
+    let mut scene = Scene::new(seed);
+    let mut reader = scene.broker.connect_in_memory();
+    let mut writer = scene.broker.connect_in_memory();
+    let mut told = Vec::new();
+    for (stream, client_id) in [(&mut reader, "reader"), (&mut writer, "writer")] {
+        scene.send(stream, connect(client_id));
+        assert_eq!(scene.received(stream), [], "the CONNACK waits for the log");
+        scene.commit();
+        told.push(scene.received(stream));
+    }
+    scene.send(
+        &mut reader,
+        Packet::Subscribe(subscribe(
+            1,
+            &[("a/#", SubscriptionOptions::new(QoS::AtLeastOnce))],
+        )),
+    );
+    scene.commit();
+    told.push(scene.received(&mut reader));
+
+    scene.send(&mut writer, publish("a/b", "x").at_least_once(7));
+    told.push(scene.received(&mut reader));
+    assert!(
+        matches!(told.last().unwrap()[..], [Some(Packet::Publish(_))]),
+        "QoS 1 waits for nothing"
+    );
+    assert_eq!(scene.received(&mut writer), [], "its PUBACK does");
+    scene.commit();
+    assert_eq!(scene.received(&mut writer), [Some(puback(7))]);
+
+    scene.hand.advance(Duration::from_secs(1_000_000));
+    scene.settle();
+    told.push(scene.received(&mut reader));
+    told
+}
+
+#[test]
+fn a_seed_gives_one_course_of_events_and_every_seed_the_same_result() {
+    let first = play(1);
+    assert_eq!(first.len(), 5);
+    assert_eq!(play(1), first);
+    for seed in 2..20 {
+        assert_eq!(play(seed), first);
+    }
+}
+
+#[test]
+fn dropping_it_closes_every_connection_without_a_word() {
+    let mut scene = Scene::new(3);
+    let mut client = scene.broker.connect_in_memory();
+    scene.send(&mut client, connect("c"));
+    scene.commit();
+    assert_eq!(scene.received(&mut client).len(), 1);
+    let mut other = Scene::new(4);
+    scene.broker = std::mem::replace(&mut other.broker, scene.broker);
+    drop(other);
+    assert_eq!(scene.received(&mut client), [None]);
+}
