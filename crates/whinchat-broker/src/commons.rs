@@ -172,6 +172,12 @@ impl Commons {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Goes on with the numbers of an earlier broker, which are not used twice.
+    pub(crate) fn begin_numbers_at(&self, message: u64, session: u64) {
+        self.next_message.fetch_max(message, Ordering::Relaxed);
+        self.next_session.fetch_max(session, Ordering::Relaxed);
+    }
+
     /// Counts one more subscription, unless there are `max` of them.
     pub(crate) fn take_subscription(&self, max: usize) -> bool {
         let taken =

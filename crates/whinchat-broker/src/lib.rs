@@ -14,6 +14,7 @@ mod settings;
 mod shard;
 mod stepped;
 
+pub use crate::core::checkpoint::Checkpoint;
 pub use admin::Readiness;
 pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};

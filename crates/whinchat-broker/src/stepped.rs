@@ -13,13 +13,14 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
+use whinchat_session::SnapshotError;
 use whinchat_transport::{Peer, Stream};
 
 use crate::{
     Broker, StartError,
     broker::MEMORY_STREAM_BYTES,
     commons::Commons,
-    core::{keys::ShardId, mail::Mail},
+    core::{checkpoint::Checkpoint, keys::ShardId, mail::Mail},
     metrics::Metrics,
     shard::{
         Shard,
@@ -172,6 +173,39 @@ impl SteppedBroker {
                 .send_from_outside(shard, Mail::Inside { stream, peer });
         }
         client
+    }
+
+    /// The state that a restart has to find again. Letters that one shard has written to another and
+    /// that are not read yet are no part of it: [settle](Self::settle) before.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = Checkpoint::of(&self.commons);
+        for shard in &self.shards {
+            shard.driver.shard().add_to_checkpoint(&mut checkpoint);
+        }
+        checkpoint
+    }
+
+    /// Takes over the state of an earlier broker on the same clock, into one that has had no connection
+    /// yet. Clients that were connected then have lost their connection now.
+    ///
+    /// # Errors
+    ///
+    /// If a session cannot be read. The broker is of no use then.
+    pub fn restore(&mut self, mut checkpoint: Checkpoint) -> Result<(), SnapshotError> {
+        checkpoint.restore_shared(&self.commons);
+        for shard in &mut self.shards {
+            let shard = shard.driver.shard_mut();
+            shard.restore_sessions(&mut checkpoint);
+        }
+        for shard in &mut self.shards {
+            shard.driver.shard_mut().restore_states(&checkpoint)?;
+        }
+        for shard in &mut self.shards {
+            shard.driver.shard_mut().restore_absences(&checkpoint);
+            shard.woken.0.store(true, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// All metrics.

@@ -10,7 +10,7 @@ use std::{sync::atomic::Ordering, time::SystemTime};
 
 use bytes::Bytes;
 use whinchat_codec::{ConnAckProperties, ConnAckReason, Connect, ProtocolVersion};
-use whinchat_session::{ConnAckOptions, Instant, SessionState, Ticket};
+use whinchat_session::{ConnAckOptions, Instant, Ticket};
 use whinchat_transport::Peer;
 
 use super::{
@@ -28,7 +28,6 @@ use crate::{
     shard::{
         Life, Shard, Wire,
         slot::{Arriving, Authenticating, AwaitCommit, Hold, Phase, Slot},
-        timers::Scheduled,
     },
 };
 
@@ -428,24 +427,9 @@ impl Shard {
     fn begin_session(&mut self, client_id: &str, identity: Identity) -> u32 {
         self.commons.counts.sessions.fetch_add(1, Ordering::Relaxed);
         self.metrics.sessions.add(1);
-        self.sessions.insert(Session {
-            number: self.commons.next_session_number(),
-            client_id: client_id.into(),
-            identity,
-            state: SessionState::default(),
-            subscriptions: hashbrown::HashMap::new(),
-            slot: None,
-            expiry_interval: 0,
-            ends_at: None,
-            will: None,
-            will_at: None,
-            scheduled: Scheduled::default(),
-            readiness: None,
-            counted: Counted::Transient,
-            is_full: false,
-            takeovers: Takeovers::default(),
-            overflow_logged: false,
-        })
+        let number = self.commons.next_session_number();
+        self.sessions
+            .insert(Session::new(number, client_id, identity))
     }
 
     /// Whether one more session may outlive its connection; or which limit is in the way, and how many

@@ -272,6 +272,14 @@ impl Shard {
             self.end_session(index);
             return;
         }
+        self.begin_absence(index);
+    }
+
+    /// The session goes on without a connection, from now on.
+    pub(crate) fn begin_absence(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         let now = self.now;
         let after = |seconds: u32| now.saturating_add_millis(u64::from(seconds) * 1_000);
         session.ends_at =
@@ -519,7 +527,8 @@ impl Shard {
         }
     }
 
-    fn schedule_session(&mut self, index: u32) {
+    /// Puts the next deadline of a session without a connection on the wheel.
+    pub(crate) fn schedule_session(&mut self, index: u32) {
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };

@@ -205,6 +205,26 @@ impl Groups {
         })
     }
 
+    /// The share name and the filter of a group.
+    pub(crate) fn name_of(&self, key: GroupKey) -> Option<(Box<str>, Box<str>)> {
+        let state = self.state.lock();
+        let group = state.groups.get(key.index as usize)?;
+        let is_it = |(_, index): &(_, &u32)| group.check == key.check && **index == key.index;
+        state
+            .by_name
+            .iter()
+            .find(is_it)
+            .map(|(name, _)| name.clone())
+    }
+
+    /// The group with this share name and filter.
+    pub(crate) fn find(&self, name: &str, filter: &str) -> Option<GroupKey> {
+        let state = self.state.lock();
+        let index = *state.by_name.get(&(Box::from(name), Box::from(filter)))?;
+        let check = state.groups.get(index as usize)?.check;
+        Some(GroupKey { index, check })
+    }
+
     /// True if the group has members and this holds for each of them.
     pub(crate) fn all_members(&self, key: GroupKey, holds: impl Fn(SessionKey) -> bool) -> bool {
         let state = self.state.lock();

@@ -6,6 +6,7 @@
 pub(crate) mod attach;
 pub(crate) mod authentication;
 pub(crate) mod census;
+pub(crate) mod checkpoint;
 pub(crate) mod connect;
 pub(crate) mod deliver;
 pub(crate) mod end;

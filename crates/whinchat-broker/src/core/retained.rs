@@ -164,6 +164,17 @@ impl Retained {
         cursor
     }
 
+    /// Shows every message, in no particular order.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&Arc<Message>, Option<&Arc<Source>>)) {
+        let filter = TopicFilter::new("#").expect("a valid filter");
+        let system = TopicFilter::new("$SYS/#").expect("a valid filter");
+        for filter in [filter, system] {
+            self.names.scan(filter, None, usize::MAX, |_, entry| {
+                show(&entry.message, entry.source.as_ref());
+            });
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }

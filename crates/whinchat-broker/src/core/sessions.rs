@@ -70,7 +70,39 @@ pub(crate) struct Subscription {
     pub(crate) scan: ScanNumber,
 }
 
+impl Subscription {
+    /// One that was there before a restart: no search for retained messages goes on.
+    pub(crate) fn restored(grant: Grant) -> Self {
+        Self {
+            grant,
+            scan: ScanNumber::default(),
+        }
+    }
+}
+
 impl Session {
+    /// A session in which nothing has happened, not connected.
+    pub(crate) fn new(number: u64, client_id: &str, identity: Identity) -> Self {
+        Self {
+            number,
+            client_id: client_id.into(),
+            identity,
+            state: SessionState::default(),
+            subscriptions: HashMap::new(),
+            slot: None,
+            expiry_interval: 0,
+            ends_at: None,
+            will: None,
+            will_at: None,
+            scheduled: Scheduled::default(),
+            readiness: None,
+            counted: Counted::Transient,
+            is_full: false,
+            takeovers: Takeovers::default(),
+            overflow_logged: false,
+        }
+    }
+
     /// True if the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.expiry_interval > 0

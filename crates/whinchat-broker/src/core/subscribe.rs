@@ -317,15 +317,26 @@ impl Shard {
 
     /// A session began or ceased to outlive its connections: what the index says of it follows.
     pub(crate) fn update_durability(&mut self, session_index: u32) {
+        let Some(session) = self.sessions.get_mut(session_index) else {
+            return;
+        };
+        let durable = session.is_durable();
+        for subscription in session.subscriptions.values_mut() {
+            subscription.grant.set_durable(durable);
+        }
+        self.enter_subscriptions(session_index);
+    }
+
+    /// Puts all subscriptions of a session into the index and into their groups, as they stand in its
+    /// own table.
+    pub(crate) fn enter_subscriptions(&mut self, session_index: u32) {
         let Some(key) = self.sessions.key(session_index) else {
             return;
         };
         let Some(session) = self.sessions.get_mut(session_index) else {
             return;
         };
-        let durable = session.is_durable();
-        for (text, subscription) in &mut session.subscriptions {
-            subscription.grant.set_durable(durable);
+        for (text, subscription) in &session.subscriptions {
             match Subscribed::parse(text) {
                 Ok(Subscribed::Plain(filter)) => {
                     let entry = SubscriberKey::Session(key);

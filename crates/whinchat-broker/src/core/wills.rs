@@ -13,7 +13,7 @@ use super::message::Parts;
 use crate::hooks::Action;
 
 /// The Will of one connection, ready to be published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Will {
     pub(crate) topic: Utf8String,
     pub(crate) payload: Bytes,

@@ -69,6 +69,14 @@ impl Driver {
             due: Vec::new(),
         }
     }
+
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    pub(crate) fn shard_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
 }
 
 impl Future for Driver {

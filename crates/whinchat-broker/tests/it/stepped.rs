@@ -15,7 +15,7 @@ use whinchat_transport::Stream;
 
 use crate::{
     open_log::{OpenLog, open_log},
-    peer::{IntoPacket, Refine, V5, connect_durable, puback, publish, subscribe},
+    peer::{IntoPacket, Refine, V5, connect_durable, puback, publish, pubrec, pubrel, subscribe},
 };
 
 const TURNS_MAX: usize = 1_000;
@@ -23,10 +23,20 @@ const TURNS_MAX: usize = 1_000;
 /// A broker of two shards with a log that commits when it is told to.
 struct Scene {
     broker: SteppedBroker,
+    clock: Clock,
     log: Arc<OpenLog>,
     hand: ClockHand,
     /// Which of the ready shards is next.
     random: Rng,
+}
+
+fn started(clock: &Clock, log: &Arc<OpenLog>, shards: u16) -> SteppedBroker {
+    Broker::builder()
+        .threads(shards)
+        .clock(clock.clone())
+        .log(Arc::clone(log) as Arc<dyn Log>)
+        .start_stepped()
+        .expect("a broker starts")
 }
 
 impl Scene {
@@ -34,16 +44,21 @@ impl Scene {
         let (clock, hand) = Clock::manual();
         let log = open_log();
         log.hold();
-        let broker = Broker::builder()
-            .threads(2)
-            .clock(clock)
-            .log(Arc::clone(&log) as Arc<dyn Log>);
         Self {
-            broker: broker.start_stepped().expect("a broker starts"),
+            broker: started(&clock, &log, 2),
+            clock,
             log,
             hand,
             random: Rng::with_seed(seed),
         }
+    }
+
+    /// The process ends and begins again, with another number of shards.
+    fn restart(&mut self, shards: u16) {
+        let checkpoint = self.broker.checkpoint();
+        self.broker = started(&self.clock, &self.log, shards);
+        self.broker.restore(checkpoint).expect("what was exported");
+        self.settle();
     }
 
     fn settle(&mut self) {
@@ -161,4 +176,55 @@ fn dropping_it_closes_every_connection_without_a_word() {
     scene.broker = std::mem::replace(&mut other.broker, scene.broker);
     drop(other);
     assert_eq!(scene.received(&mut client), [None]);
+}
+
+#[test]
+fn a_checkpoint_brings_back_what_is_owed_what_is_retained_and_who_subscribed() {
+    let mut scene = Scene::new(5);
+    scene.log.release();
+    let mut reader = scene.broker.connect_in_memory();
+    let mut writer = scene.broker.connect_in_memory();
+    scene.send(&mut reader, connect("reader"));
+    scene.send(&mut writer, connect("writer"));
+    let filters = [("a/#", SubscriptionOptions::new(QoS::ExactlyOnce))];
+    scene.send(&mut reader, Packet::Subscribe(subscribe(1, &filters)));
+    scene.send(&mut writer, publish("a/b", "1").exactly_once(1));
+    scene.send(&mut reader, pubrec(1));
+    drop(reader);
+    scene.settle();
+    scene.send(&mut writer, publish("a/b", "2").at_least_once(2).retained());
+
+    scene.restart(3);
+    assert!(scene.received(&mut writer).contains(&None), "it was cut");
+    let mut reader = scene.broker.connect_in_memory();
+    scene.send(&mut reader, connect("reader"));
+    let told = scene.received(&mut reader);
+    assert!(matches!(&told[0], Some(Packet::ConnAck(connack)) if connack.session_present));
+    assert_eq!(told[1], Some(pubrel(1)));
+    assert_eq!(
+        told[2],
+        Some(publish("a/b", "2").at_least_once(2).into_packet()),
+        "queued, and not sent before: no DUP"
+    );
+    let mut writer = scene.broker.connect_in_memory();
+    scene.send(&mut writer, connect("writer"));
+    assert_eq!(scene.received(&mut writer).len(), 1);
+    scene.send(&mut writer, publish("a/b", "1").exactly_once(1).dup());
+    assert_eq!(scene.received(&mut writer), [Some(pubrec(1))]);
+    assert_eq!(scene.received(&mut reader), [], "the id is held");
+    scene.send(&mut writer, publish("a/c", "3"));
+    assert_eq!(
+        scene.received(&mut reader),
+        [Some(publish("a/c", "3").into_packet())]
+    );
+    scene.send(&mut writer, Packet::Subscribe(subscribe(2, &filters)));
+    assert_eq!(
+        scene.received(&mut writer).last(),
+        Some(&Some(
+            publish("a/b", "2")
+                .at_least_once(1)
+                .retained()
+                .into_packet()
+        ))
+    );
 }
