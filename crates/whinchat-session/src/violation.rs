@@ -63,6 +63,8 @@ pub enum Violation {
         /// The limit.
         max: u8,
     },
+    /// A Reason String or User Property to a client whose Request Problem Information is 0.
+    ProblemInformationNotRequested(PacketType),
     /// No complete handshake in time.
     HandshakeTimeout,
     /// No packet within one and a half times the Keep Alive.
@@ -86,7 +88,8 @@ impl Violation {
             | Self::SessionExpiryFromServer
             | Self::DisconnectReasonNotAllowed(_)
             | Self::SessionPresentNotExpected
-            | Self::AuthenticationMethodChanged => DisconnectReason::ProtocolError,
+            | Self::AuthenticationMethodChanged
+            | Self::ProblemInformationNotRequested(_) => DisconnectReason::ProtocolError,
             Self::ReceiveMaximumExceeded { .. } => DisconnectReason::ReceiveMaximumExceeded,
             Self::TopicAliasTooHigh { .. } => DisconnectReason::TopicAliasInvalid,
             Self::QoSNotSupported { .. } => DisconnectReason::QoSNotSupported,
@@ -128,6 +131,7 @@ impl Violation {
             | Self::DisconnectReasonNotAllowed(_)
             | Self::AuthenticationMethodChanged
             | Self::TooManyAuthenticationRounds { .. }
+            | Self::ProblemInformationNotRequested(_)
             | Self::HandshakeTimeout
             | Self::PingResponseTimeout => None,
         }
@@ -147,6 +151,7 @@ impl Violation {
             Self::DisconnectReasonNotAllowed(_) => Some("MQTT-3.14.2-1"),
             Self::SessionPresentNotExpected => Some("MQTT-3.2.2-2"),
             Self::AuthenticationMethodChanged => Some("MQTT-4.12.0-5"),
+            Self::ProblemInformationNotRequested(_) => Some("MQTT-3.1.2-29"),
             Self::KeepAliveTimeout => Some("MQTT-3.1.2-22"),
             Self::UnknownTopicAlias { .. }
             | Self::SessionExpiryRaised
@@ -207,6 +212,12 @@ impl fmt::Display for Violation {
             }
             Self::TooManyAuthenticationRounds { max } => {
                 write!(f, "more than {max} AUTH packets in one exchange")
+            }
+            Self::ProblemInformationNotRequested(packet) => {
+                write!(
+                    f,
+                    "{packet} with a reason in words, which was not asked for"
+                )
             }
             Self::HandshakeTimeout => f.write_str("handshake not completed in time"),
             Self::KeepAliveTimeout => f.write_str("no packet within 1.5 times the keep alive"),

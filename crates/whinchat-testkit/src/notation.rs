@@ -215,11 +215,13 @@ pub(crate) fn parse(line: &str, version: ProtocolVersion) -> Packet {
         }
         "PUBREL" => {
             let mut ack = PubRel::success(a.packet_id());
+            diagnostics!(a, ack.properties);
             ack.reason = reason::<PubRelReason>(a.code(), line);
             Packet::PubRel(ack)
         }
         "PUBCOMP" => {
             let mut ack = PubComp::success(a.packet_id());
+            diagnostics!(a, ack.properties);
             ack.reason = reason::<PubCompReason>(a.code(), line);
             Packet::PubComp(ack)
         }
@@ -255,13 +257,15 @@ pub(crate) fn parse(line: &str, version: ProtocolVersion) -> Packet {
         }
         "UNSUBACK" => {
             let packet_id = a.packet_id();
+            let mut properties = whinchat_codec::UnsubAckProperties::new();
+            diagnostics!(a, properties);
             let mut reasons: Vec<UnsubAckReason> = Vec::new();
             while let Some(word) = a.next() {
                 reasons.push(reason(a.hex(&word), line));
             }
             Packet::UnsubAck(UnsubAck {
                 packet_id,
-                properties: Default::default(),
+                properties,
                 reasons,
             })
         }

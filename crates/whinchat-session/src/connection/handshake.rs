@@ -147,6 +147,9 @@ impl Connection {
                 Ok(Event::ConnAck(connack))
             }
             (Phase::ExpectConnAck, PacketRef::Auth(auth)) => {
+                if !self.request_problem_information {
+                    self.check_problem_information(packet)?;
+                }
                 self.check_method(auth.properties.authentication_method())?;
                 // v5 [MQTT-4.12.0-2]
                 if auth.reason != AuthReason::ContinueAuthentication {

@@ -225,6 +225,9 @@ impl Connection {
             return self.handle_in_handshake(now, packet, session, out);
         }
         self.heard(now);
+        if !self.request_problem_information {
+            self.check_problem_information(packet)?;
+        }
         let wrong_direction =
             |packet: PacketRef<'_>| Violation::WrongDirection(packet.packet_type());
         match (packet, self.role) {

@@ -3,8 +3,52 @@
 
 use bytes::BytesMut;
 use whinchat_codec::{
-    Auth, ConnAck, Disconnect, EncodeError, ProtocolVersion, PubAck, PubRec, SubAck, UnsubAck,
+    Auth, ConnAck, Disconnect, EncodeError, PacketRef, ProtocolVersion, PubAck, PubRec, SubAck,
+    UnsubAck,
 };
+
+use super::{Connection, Role};
+use crate::Violation;
+
+impl Connection {
+    /// A packet to a client that asked for no Reason Strings and User Properties, outside of
+    /// CONNACK, PUBLISH and DISCONNECT. // v5 [MQTT-3.1.2-29]
+    #[cold]
+    pub(super) fn check_problem_information(&self, packet: PacketRef<'_>) -> Result<(), Violation> {
+        macro_rules! is_plain {
+            ($packet:expr) => {{
+                let properties = $packet.properties;
+                properties.reason_string().is_none()
+                    && properties.user_properties().next().is_none()
+            }};
+        }
+        let is_plain = match packet {
+            _ if self.role == Role::Server => true,
+            PacketRef::PubAck(packet) => is_plain!(packet),
+            PacketRef::PubRec(packet) => is_plain!(packet),
+            PacketRef::PubRel(packet) => is_plain!(packet),
+            PacketRef::PubComp(packet) => is_plain!(packet),
+            PacketRef::SubAck(packet) => is_plain!(packet),
+            PacketRef::UnsubAck(packet) => is_plain!(packet),
+            PacketRef::Auth(packet) => is_plain!(packet),
+            PacketRef::Connect(_)
+            | PacketRef::ConnAck(_)
+            | PacketRef::Publish(_)
+            | PacketRef::Subscribe(_)
+            | PacketRef::Unsubscribe(_)
+            | PacketRef::PingReq
+            | PacketRef::PingResp
+            | PacketRef::Disconnect(_) => true,
+        };
+        if is_plain {
+            Ok(())
+        } else {
+            Err(Violation::ProblemInformationNotRequested(
+                packet.packet_type(),
+            ))
+        }
+    }
+}
 
 /// An owned packet that may carry diagnostics.
 pub(super) trait Diagnosed {
