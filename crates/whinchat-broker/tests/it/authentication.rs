@@ -83,6 +83,7 @@ mod passwords {
         .await;
     }
 
+    /// T-26
     #[tokio::test]
     async fn a_session_belongs_to_its_identity() {
         on_every_broker_with(with_passwords, async |broker| {

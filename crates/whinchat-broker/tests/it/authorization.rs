@@ -142,6 +142,7 @@ async fn a_broken_authorizer_denies() {
     .await;
 }
 
+/// T-67
 #[tokio::test]
 async fn a_denied_will_refuses_the_connection() {
     on_every_broker_with(ruled, async |broker| {
@@ -159,6 +160,7 @@ async fn a_denied_will_refuses_the_connection() {
     .await;
 }
 
+/// T-67
 #[tokio::test]
 async fn a_will_whose_right_was_lost_is_not_published() {
     let rules = Rules::default();
@@ -178,6 +180,7 @@ async fn a_will_whose_right_was_lost_is_not_published() {
     .await;
 }
 
+/// T-74
 #[tokio::test]
 async fn a_retained_message_whose_publisher_lost_the_right_is_not_sent() {
     /// Takes the right to publish from the client `lost`.
@@ -231,6 +234,7 @@ async fn a_retained_message_whose_publisher_lost_the_right_is_not_sent() {
 mod partly {
     use super::*;
 
+    /// T-75
     #[tokio::test]
     async fn live_messages_are_checked_one_by_one() {
         on_every_broker_with(ruled, async |broker| {
@@ -271,6 +275,7 @@ mod partly {
         .await;
     }
 
+    /// T-75
     #[tokio::test]
     async fn retained_messages_are_checked_one_by_one() {
         on_every_broker_with(ruled, async |broker| {
@@ -289,6 +294,7 @@ mod partly {
         .await;
     }
 
+    /// T-75
     #[tokio::test]
     async fn messages_for_a_session_that_is_away_are_checked_one_by_one() {
         on_every_broker_with(ruled, async |broker| {
@@ -305,6 +311,7 @@ mod partly {
         .await;
     }
 
+    /// T-78
     #[tokio::test]
     async fn shared_messages_are_checked_for_the_member() {
         on_every_broker_with(ruled, async |broker| {

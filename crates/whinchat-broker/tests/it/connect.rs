@@ -282,6 +282,7 @@ mod client_ids {
         .await;
     }
 
+    /// v5 E5-19
     #[tokio::test]
     async fn an_id_beyond_the_limit_is_refused_with_0x85() {
         on_every_broker(async |broker| {

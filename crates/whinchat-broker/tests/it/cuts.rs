@@ -167,6 +167,7 @@ async fn publish_all(broker: &TestBroker, version: ProtocolVersion, qos: QoS) {
     }
 }
 
+/// T-51, T-57
 #[tokio::test]
 async fn qos_2_comes_exactly_once_and_in_order() {
     on_every_broker_with(many_take_overs(), async |broker| {
@@ -198,6 +199,7 @@ async fn qos_2_comes_exactly_once_and_in_order() {
     .await;
 }
 
+/// T-51, T-57
 #[tokio::test]
 async fn qos_1_comes_at_least_once_and_first_in_order() {
     on_every_broker_with(many_take_overs(), async |broker| {
@@ -228,6 +230,7 @@ async fn qos_1_comes_at_least_once_and_first_in_order() {
     .await;
 }
 
+/// T-79
 #[tokio::test]
 async fn a_group_gets_each_qos_2_message_exactly_once() {
     on_every_broker_with(many_take_overs(), async |broker| {

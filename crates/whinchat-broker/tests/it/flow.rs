@@ -130,6 +130,7 @@ mod receive_maximum {
         .await;
     }
 
+    /// v5 E5-31
     #[tokio::test]
     async fn v5_mqtt_3_3_4_7_more_than_the_server_s_receive_maximum_is_0x93() {
         let two = limited(|limits| limits.receive_maximum = 2);
@@ -494,6 +495,7 @@ mod slow_readers {
 mod windows_of_every_version {
     use super::*;
 
+    /// T-57
     #[tokio::test]
     async fn hundreds_of_messages_in_each_direction_come_once_and_in_order() {
         on_every_broker(async |broker| {

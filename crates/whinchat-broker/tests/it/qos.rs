@@ -192,6 +192,7 @@ async fn v5_mqtt_4_6_0_5_messages_of_one_publisher_keep_their_order() {
     .await;
 }
 
+/// T-15, v5 E5-23, E5-33
 #[tokio::test]
 async fn v5_what_is_declared_as_text_is_checked_where_that_is_configured() {
     let checking = configured(|config: &mut Config| config.mqtt.check_payload_format = true);

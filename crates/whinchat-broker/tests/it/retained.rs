@@ -57,6 +57,7 @@ async fn v5_mqtt_3_3_1_6_an_empty_payload_clears_and_is_delivered() {
     .await;
 }
 
+/// T-72
 #[tokio::test]
 async fn every_retained_message_of_a_wildcard_is_sent_once() {
     on_every_broker(async |broker| {
@@ -93,6 +94,7 @@ async fn every_retained_message_of_a_wildcard_is_sent_once() {
     .await;
 }
 
+/// T-72
 #[tokio::test]
 async fn two_thousand_are_sent_to_a_reader_that_acknowledges_each() {
     on_every_broker(async |broker| {
@@ -137,6 +139,7 @@ async fn two_thousand_are_sent_to_a_reader_that_acknowledges_each() {
     .await;
 }
 
+/// T-73
 #[tokio::test]
 async fn a_message_that_is_replaced_during_a_scan_is_never_followed_by_the_old_one() {
     on_every_broker(async |broker| {
@@ -195,6 +198,7 @@ async fn a_message_that_is_replaced_during_a_scan_is_never_followed_by_the_old_o
     .await;
 }
 
+/// T-52
 #[tokio::test]
 async fn v5_a_retained_message_expires_and_its_interval_shrinks() {
     on_every_broker(async |broker| {
@@ -255,6 +259,7 @@ async fn suback_comes_before_the_retained_messages_it_brings() {
     .await;
 }
 
+/// T-76
 #[tokio::test]
 async fn a_resumed_session_gets_no_retained_messages() {
     on_every_broker(async |broker| {
@@ -319,6 +324,7 @@ async fn beyond_the_limit_a_message_is_delivered_and_not_kept() {
     .await;
 }
 
+/// v5 E5-26
 #[tokio::test]
 async fn v5_mqtt_3_2_2_14_where_nothing_is_retained_a_retained_publish_ends_the_connection() {
     let none = configured(|config: &mut Config| config.mqtt.retain_available = false);

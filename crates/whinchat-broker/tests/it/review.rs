@@ -352,6 +352,7 @@ async fn retained_messages_go_on_when_the_session_is_back() {
 }
 
 /// More than one turn works off.
+/// T-70
 #[tokio::test]
 async fn sessions_that_expire_together_all_end() {
     let (broker, hand) = logged(&open_log(), |builder| builder);

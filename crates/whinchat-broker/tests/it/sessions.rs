@@ -453,6 +453,7 @@ mod expiry {
         .await;
     }
 
+    /// T-61, v5 E5-45
     #[tokio::test]
     async fn v5_disconnect_must_not_raise_the_interval_from_0() {
         on_every_broker(async |broker| {
@@ -470,6 +471,7 @@ mod expiry {
         .await;
     }
 
+    /// T-52
     #[tokio::test]
     async fn v5_mqtt_3_3_2_6_the_message_expiry_interval_shrinks_while_a_message_waits() {
         on_every_broker(async |broker| {
@@ -499,6 +501,7 @@ mod expiry {
         .await;
     }
 
+    /// T-52
     #[tokio::test]
     async fn v5_mqtt_4_3_3_7_a_message_that_was_sent_does_not_expire() {
         on_every_broker(async |broker| {

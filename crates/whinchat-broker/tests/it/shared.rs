@@ -170,6 +170,7 @@ async fn identifiers_and_versions_are_those_of_the_member() {
     .await;
 }
 
+/// T-79
 #[tokio::test]
 async fn unacknowledged_messages_of_a_lost_member_go_to_another() {
     on_every_broker(async |broker| {
@@ -198,6 +199,7 @@ async fn unacknowledged_messages_of_a_lost_member_go_to_another() {
     .await;
 }
 
+/// T-79
 #[tokio::test]
 async fn queued_messages_of_a_lost_member_go_to_another() {
     on_every_broker(async |broker| {
@@ -275,6 +277,7 @@ async fn v5_mqtt_4_8_2_6_a_refused_message_goes_to_nobody_else() {
     .await;
 }
 
+/// T-80
 #[tokio::test]
 async fn connected_members_are_preferred() {
     on_every_broker(async |broker| {
@@ -311,6 +314,7 @@ async fn messages_wait_for_members_that_are_away() {
     .await;
 }
 
+/// T-79
 #[tokio::test]
 async fn messages_of_a_session_that_ends_go_to_members_that_are_away() {
     on_every_broker(async |broker| {
@@ -330,6 +334,7 @@ async fn messages_of_a_session_that_ends_go_to_members_that_are_away() {
     .await;
 }
 
+/// T-80
 #[tokio::test]
 async fn a_full_member_is_passed_over() {
     on_every_broker(async |broker| {
@@ -379,6 +384,7 @@ async fn a_member_that_unsubscribes_finishes_what_it_has() {
     .await;
 }
 
+/// T-76
 #[tokio::test]
 async fn retained_messages_are_not_sent_to_a_shared_subscription() {
     on_every_broker(async |broker| {
@@ -398,6 +404,7 @@ async fn retained_messages_are_not_sent_to_a_shared_subscription() {
     .await;
 }
 
+/// T-81
 #[tokio::test]
 async fn many_groups_come_and_go() {
     on_every_broker(async |broker| {

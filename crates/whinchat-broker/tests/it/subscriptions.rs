@@ -158,6 +158,7 @@ mod matching {
         .await;
     }
 
+    /// T-37
     #[tokio::test]
     async fn v5_mqtt_4_7_2_1_wildcards_do_not_match_dollar_topics() {
         on_every_broker(async |broker| {
@@ -559,6 +560,7 @@ mod limits {
         .await;
     }
 
+    /// v5 E5-25, E5-39, E5-40, E5-41
     #[tokio::test]
     async fn what_is_not_offered_is_refused() {
         let poor = configured(|config: &mut Config| {

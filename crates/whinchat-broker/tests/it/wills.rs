@@ -157,6 +157,7 @@ const CASES: [(u32, u32, bool, Then, Option<u64>); 14] = [
     (10, 0, false, Then::Resumes, Some(5)),
 ];
 
+/// T-68
 #[tokio::test]
 async fn v5_mqtt_3_1_3_9_a_delayed_will_is_published_once_or_not_at_all() {
     on_every_broker(async |broker| {
@@ -308,6 +309,7 @@ async fn refusal(broker: &TestBroker, connect: Connect) -> ConnAckReason {
     reason
 }
 
+/// T-69, v5 [MQTT-3.2.2-13], E5-21, E5-22
 #[tokio::test]
 async fn v5_mqtt_3_2_2_12_and_13_a_will_that_is_not_offered_is_refused() {
     let poor = configured(|config: &mut Config| {
@@ -331,6 +333,7 @@ async fn v5_mqtt_3_2_2_12_and_13_a_will_that_is_not_offered_is_refused() {
     .await;
 }
 
+/// T-67
 #[tokio::test]
 async fn a_will_to_a_topic_of_the_server_is_refused() {
     on_every_broker(async |broker| {
@@ -343,6 +346,7 @@ async fn a_will_to_a_topic_of_the_server_is_refused() {
     .await;
 }
 
+/// T-69
 #[tokio::test]
 async fn a_will_beyond_its_limits_is_refused() {
     let small = limited(|limits| limits.will_size = ByteSize::new(10));
@@ -357,6 +361,7 @@ async fn a_will_beyond_its_limits_is_refused() {
     .await;
 }
 
+/// T-66
 #[tokio::test]
 async fn many_wills_at_once_are_all_published() {
     on_every_broker(async |broker| {

@@ -70,6 +70,7 @@ fn frame(packet: &Publish, version: ProtocolVersion) -> PublishFrame {
 
 /// A million acknowledged messages, one of which is never acknowledged: no id is given twice
 /// while it is in use, and none is 0.
+/// T-50
 #[test]
 fn mqtt_2_2_1_4_a_stuck_packet_id_is_not_given_again() {
     let mut out = TestOutput::new(false);

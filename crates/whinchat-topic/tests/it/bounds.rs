@@ -27,6 +27,7 @@ fn with_plus(wild: u32, levels: u32) -> String {
     (0..levels).map(level).collect::<Vec<_>>().join("/")
 }
 
+/// T-39
 #[test]
 fn filters_with_plus_in_every_subset_of_levels_cost_what_they_match() {
     const LEVELS: u32 = 16;

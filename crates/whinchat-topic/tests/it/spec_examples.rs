@@ -121,6 +121,7 @@ mod v5 {
         rejects("+", &["/finance"]);
     }
 
+    /// T-37
     #[test]
     fn mqtt_4_7_2_1_a_leading_wildcard_does_not_match_a_leading_dollar() {
         rejects("#", &["$SYS/broker/uptime", "$SYS", "$"]);

@@ -185,6 +185,7 @@ async fn v5_mqtt_4_12_0_4_an_exchange_may_be_refused_at_any_step() {
     .await;
 }
 
+/// v5 E5-46
 #[tokio::test]
 async fn misused_auth_ends_the_connection() {
     on_every_broker_with(counting, async |broker| {

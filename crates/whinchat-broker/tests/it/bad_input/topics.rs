@@ -202,6 +202,7 @@ async fn a_plain_and_a_shared_subscription_of_one_filter_are_two() {
 }
 
 /// T-35, T-58
+/// v5 E5-28
 #[tokio::test]
 async fn a_topic_alias_is_checked_resolved_and_forgotten() {
     let broker = Broker::builder().threads(2).start().unwrap();

@@ -157,7 +157,7 @@ impl Vector {
     }
 }
 
-/// T-01, T-02, T-04, T-08 to T-13, T-16, T-18, T-35, T-44.
+/// T-01, T-02, T-04, T-08, T-09, T-10, T-11, T-12, T-13, T-16, T-18, T-35, T-44.
 #[tokio::test]
 async fn every_invalid_vector_ends_its_connection_with_its_code_and_hurts_nobody() {
     let broker = broker();

@@ -45,6 +45,7 @@ async fn v5_mqtt_3_1_0_1_the_first_packet_must_be_connect() {
     .await;
 }
 
+/// v5 E5-16
 #[tokio::test]
 async fn v5_mqtt_3_1_0_2_a_second_connect_ends_the_connection_and_the_will_is_sent() {
     on_every_broker(async |broker| {
@@ -161,6 +162,7 @@ async fn a_connect_beyond_its_size_limit_is_refused() {
     .await;
 }
 
+/// v5 E5-20
 #[tokio::test]
 async fn v5_mqtt_4_12_0_1_an_authentication_method_without_an_authenticator_is_refused() {
     on_every_broker(async |broker| {
@@ -177,6 +179,7 @@ async fn v5_mqtt_4_12_0_1_an_authentication_method_without_an_authenticator_is_r
     .await;
 }
 
+/// T-60
 #[tokio::test]
 async fn when_durable_sessions_are_used_up_clean_ones_are_still_served() {
     let two = limited(|limits| limits.durable_sessions = 2);
