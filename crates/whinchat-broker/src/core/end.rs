@@ -20,7 +20,7 @@ use whinchat_codec::{
 };
 use whinchat_session::Violation;
 
-use super::{deliver::Outgoing, limits_met::Met, retained::Source, sessions::Counted};
+use super::{deliver::Outgoing, limits_met::Met, retained::Source};
 use crate::{
     hooks::{Client, Decision, DisconnectEvent, MessageEvent, PublishVerdict},
     limits::Limit,
@@ -245,7 +245,7 @@ impl Shard {
             // v5 [MQTT-3.14.4-3], v311 [MQTT-3.1.2-10]
             Ending::Disconnected(DisconnectReason::NormalDisconnection) => {
                 if session.will.take().is_some()
-                    && let Some(number) = session.durable_number()
+                    && let Some(number) = session.recorded_number()
                 {
                     self.records.will_end(number);
                 }
@@ -306,10 +306,8 @@ impl Shard {
         let counts = &self.commons.counts;
         counts.sessions.fetch_sub(1, Ordering::Relaxed);
         counts.uncount(session.counted);
-        // Its DISCONNECT may have set the interval to 0: what counts is what was recorded.
-        if session.counted != Counted::Transient {
-            self.records
-                .session_end(session.partition(), session.number);
+        if let Some(number) = session.recorded_number() {
+            self.records.session_end(session.partition(), number);
         }
         if session.overflow_logged {
             self.metrics.sessions_overflowed.subtract(1);
@@ -355,7 +353,7 @@ impl Shard {
             return;
         };
         let number = session.number;
-        if let Some(number) = session.durable_number() {
+        if let Some(number) = session.recorded_number() {
             self.records.will_end(number);
         }
         let mut parts = will.parts(self.now);

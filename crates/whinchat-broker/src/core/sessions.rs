@@ -113,6 +113,12 @@ impl Session {
         self.is_durable().then_some(self.number)
     }
 
+    /// Its number, if the log knows it. A DISCONNECT may have set the interval to 0 since: what the log
+    /// was told before still has to be taken back.
+    pub(crate) fn recorded_number(&self) -> Option<u64> {
+        (self.counted != Counted::Transient).then_some(self.number)
+    }
+
     pub(crate) fn partition(&self) -> u16 {
         partition_of(&self.client_id)
     }

@@ -35,4 +35,5 @@ mod sockets;
 mod stepped;
 mod subscriptions;
 mod system_topics;
+mod will_restart;
 mod wills;

@@ -33,6 +33,17 @@ impl OpenLog {
         }
     }
 
+    /// The kinds of the records in each group.
+    pub(crate) fn kinds(&self) -> Vec<Vec<u8>> {
+        let groups = self.groups.lock();
+        let kinds = groups.iter().map(|group| {
+            record::read(group)
+                .map(|record| record.expect("a whole record").kind.number())
+                .collect()
+        });
+        kinds.collect()
+    }
+
     /// The bodies of all records of this kind.
     pub(crate) fn records(&self, kind: u8) -> Vec<Vec<u8>> {
         let groups = self.groups.lock();

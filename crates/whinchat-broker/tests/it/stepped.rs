@@ -21,11 +21,11 @@ use crate::{
 const TURNS_MAX: usize = 1_000;
 
 /// A broker of two shards with a log that commits when it is told to.
-struct Scene {
-    broker: SteppedBroker,
+pub(crate) struct Scene {
+    pub(crate) broker: SteppedBroker,
     clock: Clock,
-    log: Arc<OpenLog>,
-    hand: ClockHand,
+    pub(crate) log: Arc<OpenLog>,
+    pub(crate) hand: ClockHand,
     /// Which of the ready shards is next.
     random: Rng,
 }
@@ -40,7 +40,7 @@ fn started(clock: &Clock, log: &Arc<OpenLog>, shards: u16) -> SteppedBroker {
 }
 
 impl Scene {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let (clock, hand) = Clock::manual();
         let log = open_log();
         log.hold();
@@ -55,13 +55,19 @@ impl Scene {
 
     /// The process ends and begins again, with another number of shards.
     fn restart(&mut self, shards: u16) {
+        self.restart_after(Duration::ZERO, shards);
+    }
+
+    /// The same, with a while in between.
+    pub(crate) fn restart_after(&mut self, pause: Duration, shards: u16) {
         let checkpoint = self.broker.checkpoint();
+        self.hand.advance(pause);
         self.broker = started(&self.clock, &self.log, shards);
         self.broker.restore(checkpoint).expect("what was exported");
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             let ready: Vec<usize> = self.broker.ready_shards().collect();
             let Some(next) = self.random.choice(&ready) else {
@@ -72,13 +78,13 @@ impl Scene {
         panic!("the broker never comes to rest");
     }
 
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.log.release();
         self.settle();
         self.log.hold();
     }
 
-    fn send(&mut self, stream: &mut Stream, packet: impl IntoPacket) {
+    pub(crate) fn send(&mut self, stream: &mut Stream, packet: impl IntoPacket) {
         let mut bytes = BytesMut::new();
         let packet = packet.into_packet();
         packet.encode(V5, &mut bytes).expect("a packet of the test");
@@ -89,7 +95,7 @@ impl Scene {
     }
 
     /// All that has arrived; `None` behind the last packet is the end of the stream.
-    fn received(&mut self, stream: &mut Stream) -> Vec<Option<Packet>> {
+    pub(crate) fn received(&mut self, stream: &mut Stream) -> Vec<Option<Packet>> {
         let mut bytes = BytesMut::new();
         let mut piece = [0; 4096];
         let mut cx = Context::from_waker(Waker::noop());

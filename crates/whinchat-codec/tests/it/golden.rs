@@ -10,7 +10,7 @@ mod build;
 mod properties;
 mod show;
 mod text;
-pub(crate) mod vector;
+mod vector;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,6 @@
 //! The codec from outside: one module per kind of test.
 
 mod allocations;
-mod derived;
 mod downgrade;
 mod framed;
 mod golden;
