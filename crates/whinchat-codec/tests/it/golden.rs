@@ -10,7 +10,7 @@ mod build;
 mod properties;
 mod show;
 mod text;
-mod vector;
+pub(crate) mod vector;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The codec from outside: one module per kind of test.
 
 mod allocations;
+mod derived;
 mod downgrade;
 mod framed;
 mod golden;

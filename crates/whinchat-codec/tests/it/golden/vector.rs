@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use whinchat_codec::{DecodeLimits, ProtocolVersion};
 
 /// One case.
-pub(super) struct Vector {
+pub(crate) struct Vector {
     /// File and line, to find it again.
-    pub(super) place: String,
-    pub(super) version: ProtocolVersion,
-    pub(super) ids: Vec<String>,
-    pub(super) sentence: String,
-    pub(super) limits: DecodeLimits,
-    pub(super) bytes: Vec<u8>,
-    pub(super) outcome: Outcome,
+    pub(crate) place: String,
+    pub(crate) version: ProtocolVersion,
+    pub(crate) ids: Vec<String>,
+    pub(crate) sentence: String,
+    pub(crate) limits: DecodeLimits,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) outcome: Outcome,
 }
 
 /// What has to come of the bytes.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Value {
         text: String,
         /// Whether the encoder takes it.
@@ -38,7 +38,7 @@ pub(super) enum Outcome {
 
 impl Vector {
     /// Place and sentence, for the message of a failed assertion.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}: {}", self.place, self.sentence)
     }
 }
@@ -48,7 +48,7 @@ fn testdata() -> PathBuf {
 }
 
 /// All vectors of all files. Panics on an id that `ids.txt` does not have and on two vectors with the same input.
-pub(super) fn all() -> Vec<Vector> {
+pub(crate) fn all() -> Vec<Vector> {
     let ids = known_ids();
     let mut vectors = Vec::new();
     for directory in ["v31", "v311", "v5"] {
