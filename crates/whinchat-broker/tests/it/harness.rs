@@ -4,7 +4,7 @@
 //! log that commits late. What holds on one of them only is a defect. Time stands still unless a
 //! scene moves it.
 
-use std::{ops::Deref, time::Duration};
+use std::{fmt, ops::Deref, time::Duration};
 
 use std::sync::Arc;
 
@@ -17,8 +17,14 @@ use crate::peer::{Peer, V5};
 pub(crate) struct TestBroker {
     handle: BrokerHandle,
     hand: ClockHand,
-    shards: u16,
-    seed: u64,
+    setup: Setup,
+}
+
+/// Says what makes the broker differ.
+impl fmt::Debug for TestBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setup.fmt(f)
+    }
 }
 
 /// What makes one broker differ from the next.
@@ -97,14 +103,13 @@ impl TestBroker {
         Self {
             handle: builder.start().expect("a broker starts"),
             hand,
-            shards: setup.shards,
-            seed: setup.seed,
+            setup,
         }
     }
 
     /// What a scene leaves to chance, under a name of its own.
     pub(crate) fn random(&self, name: &str) -> fastrand::Rng {
-        fastrand::Rng::with_seed(self.seed ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+        fastrand::Rng::with_seed(self.setup.seed ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
 
     /// Moves the clock, and waits for nothing.
@@ -121,7 +126,7 @@ impl TestBroker {
     /// Waits until every shard has had turns enough to act on what it has and what that brings.
     pub(crate) async fn settle(&self) {
         let mut probes = Vec::new();
-        for shard in 0..self.shards {
+        for shard in 0..self.setup.shards {
             let client_id = self.client_id_on(shard, "probe");
             probes.push(Peer::connected(&self.handle, V5, &client_id).await);
         }
@@ -154,7 +159,7 @@ impl TestBroker {
             .map(|number| format!("{name}-{number}"))
             .find(|id| {
                 let partition = xxhash_rust::xxh3::xxh3_64(id.as_bytes()) % PARTITIONS;
-                partition % u64::from(self.shards) == u64::from(shard % self.shards)
+                partition % u64::from(self.setup.shards) == u64::from(shard % self.setup.shards)
             })
             .expect("ids without end")
     }

@@ -17,6 +17,7 @@ mod authentication;
 mod authorization;
 mod bad_input;
 mod config;
+mod conformance;
 mod connect;
 mod cuts;
 mod docs;

@@ -1,0 +1,633 @@
+//! Plays one scene: its clients, step by step.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use tokio::time::{Instant, timeout_at};
+use whinchat_codec::{Packet, ProtocolVersion, QoS};
+
+use super::connection::{Connection, Incoming, deadline, written_bytes};
+use super::expectation::{Bindings, Expectation, Progress, Settled};
+use super::record::Record;
+use super::{Failure, Options, Target};
+use crate::notation::{Id, Ids, Names, Speaker, Template, format};
+use crate::scene::Scene;
+use crate::step::{Action, Alternative, Each, Piece, Step};
+
+/// More packets than this are not collected while it is waited for the answer to a PINGREQ.
+const COLLECTED_MAX: usize = 10_000;
+
+/// What is common to all topics and client ids of a run.
+pub(super) fn run_prefix(options: &Options) -> String {
+    format!("c{}", base36(options.seed, 4))
+}
+
+/// A number in digits and small letters, of a fixed width; higher digits are cut.
+fn base36(mut number: u64, width: usize) -> String {
+    let mut digits = vec![b'0'; width];
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize];
+        number /= 36;
+    }
+    digits.into_iter().map(char::from).collect()
+}
+
+/// A scene that is being played.
+pub(super) struct Player<'a, T: Target> {
+    target: &'a T,
+    options: &'a Options,
+    version: ProtocolVersion,
+    names: Names,
+    clients: BTreeMap<String, Client<T::Stream>>,
+    record: Record,
+}
+
+/// One client: its connection, and what outlives it.
+struct Client<S> {
+    connection: Option<Open<S>>,
+    ids: Ids,
+    sent: String,
+}
+
+/// An open connection.
+struct Open<S> {
+    connection: Connection<S>,
+    /// What has come and was not asked for yet.
+    waiting: VecDeque<Packet>,
+    /// Whether a CONNACK has let the client in.
+    is_connected: bool,
+    has_said_goodbye: bool,
+    receive_maximum: u16,
+    /// QoS 2 messages of other scenes that wait for their PUBREL.
+    others: HashSet<u16>,
+}
+
+impl<S> Default for Client<S> {
+    fn default() -> Self {
+        Self {
+            connection: None,
+            ids: Ids::default(),
+            sent: String::new(),
+        }
+    }
+}
+
+/// A step did not go as it is written: what was expected and what came.
+struct Wrong {
+    expected: String,
+    received: String,
+}
+
+impl Wrong {
+    fn new(expected: impl Into<String>, received: impl Into<String>) -> Self {
+        Self {
+            expected: expected.into(),
+            received: received.into(),
+        }
+    }
+}
+
+impl<'a, T: Target> Player<'a, T> {
+    /// A scene with the topics and client ids of this number.
+    pub(super) fn new(
+        target: &'a T,
+        options: &'a Options,
+        version: ProtocolVersion,
+        number: usize,
+    ) -> Self {
+        Self {
+            target,
+            options,
+            version,
+            names: Names::with_prefix(&run_prefix(options), &base36(number as u64, 3)),
+            clients: BTreeMap::new(),
+            record: Record::default(),
+        }
+    }
+
+    /// Plays all steps, and looks that nothing is left over.
+    pub(super) async fn play(&mut self, scene: &Scene) -> Result<(), Box<Failure>> {
+        for step in &scene.steps {
+            if let Err(wrong) = self.perform(&step.action).await {
+                return Err(self.failure(step, wrong));
+            }
+        }
+        if let Err((client, wrong)) = self.finish().await {
+            let step = Step {
+                line: scene.steps.last().map_or(scene.line, |step| step.line),
+                text: format!("{client}! silent (at the end of the scene)"),
+                action: Action::Silent(client),
+            };
+            return Err(self.failure(&step, wrong));
+        }
+        Ok(())
+    }
+
+    fn failure(&self, step: &Step, wrong: Wrong) -> Box<Failure> {
+        let client = match &step.action {
+            Action::Send(client, _)
+            | Action::SendEach(client, _)
+            | Action::Expect(client, _)
+            | Action::ExpectEach(client, _)
+            | Action::Never(client, _)
+            | Action::Silent(client)
+            | Action::Cut(client)
+            | Action::Open(client) => self.clients.get(client),
+            Action::Wait(_) | Action::Settle => None,
+        };
+        let expected = match wrong.expected {
+            written if written.is_empty() => {
+                let (_, written) = step.text.split_once(' ').unwrap_or_default();
+                written.to_owned()
+            }
+            other => other,
+        };
+        Box::new(Failure {
+            line: step.line,
+            step: step.text.clone(),
+            sent: client.map_or_else(String::new, |client| client.sent.clone()),
+            expected,
+            received: wrong.received,
+            conversation: self.record.lines(),
+        })
+    }
+
+    async fn perform(&mut self, action: &Action) -> Result<(), Wrong> {
+        match action {
+            Action::Send(client, pieces) => self.send(client, pieces).await,
+            Action::SendEach(client, each) => self.send_each(client, each).await,
+            Action::Expect(client, alternatives) => self.expect(client, alternatives).await,
+            Action::ExpectEach(client, each) => self.expect_each(client, each).await,
+            Action::Never(_, packet) => {
+                let packet = packet.packet_type();
+                Err(Wrong::new(
+                    "a scene that judges a broker",
+                    format!("{packet} of a client"),
+                ))
+            }
+            Action::Silent(client) => {
+                self.settle().await;
+                self.silent(client).await
+            }
+            Action::Cut(client) => {
+                self.record.push(format!("{client}! cut"));
+                self.client(client).connection = None;
+                Ok(())
+            }
+            Action::Open(client) => self.open(client).await,
+            Action::Wait(time) => {
+                self.record.push(format!("wait {}ms", time.as_millis()));
+                self.target.pass(*time).await;
+                Ok(())
+            }
+            Action::Settle => {
+                self.settle().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle(&self) {
+        self.target.settle(self.options.settle).await;
+    }
+
+    fn client(&mut self, name: &str) -> &mut Client<T::Stream> {
+        self.clients.entry(name.to_owned()).or_default()
+    }
+
+    fn deadline(&self) -> Instant {
+        deadline(self.options.patience)
+    }
+
+    /// A new connection in the place of the one that the client may have.
+    async fn open(&mut self, client: &str) -> Result<(), Wrong> {
+        let stream = match timeout_at(self.deadline(), self.target.connect()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Wrong::new("a connection", error.to_string())),
+            Err(_) => return Err(Wrong::new("a connection", "nothing")),
+        };
+        let connection = Connection::new(stream, self.version);
+        self.client(client).connection = Some(Open {
+            connection,
+            waiting: VecDeque::new(),
+            is_connected: false,
+            has_said_goodbye: false,
+            receive_maximum: u16::MAX,
+            others: HashSet::new(),
+        });
+        Ok(())
+    }
+
+    async fn send(&mut self, client: &str, pieces: &[Piece]) -> Result<(), Wrong> {
+        self.prepare(client, pieces.first()).await?;
+        let mut bytes = Vec::new();
+        let mut written = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Packet(packet) => {
+                    let packet_bytes = self.encode(client, packet)?;
+                    written.push(self.written(client, &packet_bytes));
+                    bytes.extend_from_slice(&packet_bytes);
+                    self.note_sent(client, packet);
+                }
+                Piece::Bytes(raw) => {
+                    written.push(written_bytes(raw.bytes()));
+                    bytes.extend_from_slice(raw.bytes());
+                }
+                Piece::Part(len, packet) => {
+                    let packet_bytes = self.encode(client, packet)?;
+                    let part = &packet_bytes[..packet_bytes.len().min(*len)];
+                    written.push(written_bytes(part));
+                    bytes.extend_from_slice(part);
+                }
+            }
+        }
+        self.write(client, written.join(" + "), &bytes).await
+    }
+
+    async fn send_each(&mut self, client: &str, each: &Each) -> Result<(), Wrong> {
+        for number in self.numbers(client, each) {
+            let packet = template(each, number)?;
+            self.send(client, &[Piece::Packet(packet)]).await?;
+        }
+        Ok(())
+    }
+
+    fn numbers(&mut self, client: &str, each: &Each) -> std::ops::RangeInclusive<u32> {
+        let open = self.client(client).connection.as_ref();
+        let maximum = open.map_or(u16::MAX, |open| open.receive_maximum);
+        each.from.number(maximum)..=each.to.number(maximum)
+    }
+
+    /// A connection to send on. A CONNECT behind a DISCONNECT begins a new one.
+    async fn prepare(&mut self, client: &str, first: Option<&Piece>) -> Result<(), Wrong> {
+        let connect = match first {
+            Some(Piece::Packet(packet) | Piece::Part(_, packet)) if packet.is_connect() => {
+                Some(packet)
+            }
+            _ => None,
+        };
+        let open = self.client(client).connection.as_ref();
+        if connect.is_some() && open.is_some_and(|open| open.has_said_goodbye) {
+            // What was said before is to be handled before the new connection.
+            self.settle().await;
+            self.client(client).connection = None;
+        }
+        if self.client(client).connection.is_none() {
+            self.open(client).await?;
+        }
+        let version = connect.and_then(Template::connect_version);
+        if let (Some(version), Some(open)) = (version, &mut self.client(client).connection) {
+            open.connection.set_version(version);
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, client: &str, packet: &Template) -> Result<bytes::Bytes, Wrong> {
+        let state = self.clients.entry(client.to_owned()).or_default();
+        let open = state.connection.as_ref();
+        let speaker = Speaker {
+            names: &self.names,
+            version: open.map_or(self.version, |open| open.connection.version()),
+            client_id: &client.to_ascii_lowercase(),
+            ids: &state.ids,
+            user_name: self.options.user_name.as_deref(),
+            password: self.options.password.as_deref(),
+        };
+        packet
+            .encode(&speaker)
+            .map_err(|error| Wrong::new("a packet that can be sent", error.to_string()))
+    }
+
+    /// What was sent, as the codec reads it; or its bytes.
+    fn written(&self, client: &str, bytes: &bytes::Bytes) -> String {
+        let version = self.version_of(client);
+        match Packet::decode(bytes, version, &whinchat_codec::DecodeLimits::default()) {
+            Ok(Some((packet, _))) => format(&packet, version, &self.names),
+            _ => written_bytes(bytes),
+        }
+    }
+
+    async fn write(&mut self, client: &str, written: String, bytes: &[u8]) -> Result<(), Wrong> {
+        self.record.push(format!("{client}> {written}"));
+        let (deadline, split) = (self.deadline(), self.options.split);
+        let state = self.client(client);
+        state.sent = written;
+        let Some(open) = &mut state.connection else {
+            return Err(Wrong::new("an open connection", "none"));
+        };
+        open.connection
+            .send(bytes, split, deadline)
+            .await
+            .map_err(|()| Wrong::new("that what is sent is read", "nothing is read"))
+    }
+
+    /// What a packet of ours changes: exchanges that it ends, and the goodbye.
+    fn note_sent(&mut self, client: &str, packet: &Template) {
+        let state = self.client(client);
+        if packet.ends_exchange()
+            && let Some(id) = packet.id()
+        {
+            let id = match id {
+                Id::Number(number) => Some(*number),
+                Id::Named(name) => state.ids.of(name),
+                Id::Any => None,
+            };
+            if let Some(id) = id {
+                state.ids.release(id);
+            }
+        }
+        if packet.is_disconnect()
+            && let Some(open) = &mut state.connection
+        {
+            open.has_said_goodbye = true;
+        }
+    }
+
+    /// The next thing that comes, but for what belongs to other scenes.
+    async fn next(&mut self, client: &str, deadline: Instant) -> Result<Incoming, Wrong> {
+        loop {
+            let (names, split) = (&self.names, self.options.split);
+            let Some(state) = self.clients.get_mut(client) else {
+                return Err(Wrong::new("an open connection", "none"));
+            };
+            let Some(open) = &mut state.connection else {
+                return Err(Wrong::new("an open connection", "none"));
+            };
+            if let Some(packet) = open.waiting.pop_front() {
+                return Ok(Incoming::Packet(packet));
+            }
+            let incoming = open.connection.next(deadline).await;
+            let packet = match incoming {
+                Incoming::Packet(packet) => packet,
+                Incoming::End => {
+                    self.record.push(format!("{client}< closed"));
+                    return Ok(Incoming::End);
+                }
+                other => return Ok(other),
+            };
+            let version = open.connection.version();
+            if let Some(answer) = open.belongs_to_another(&packet, names) {
+                let answer = answer.map(|answer| encode_own(&answer, version));
+                if let Some(answer) = answer {
+                    let _ = open.connection.send(&answer, split, deadline).await;
+                }
+                continue;
+            }
+            self.record
+                .push(format!("{client}< {}", format(&packet, version, names)));
+            if let Packet::ConnAck(connack) = &packet
+                && !connack.reason.is_error()
+            {
+                open.is_connected = true;
+                let maximum = connack.properties.receive_maximum();
+                open.receive_maximum = maximum.unwrap_or(u16::MAX);
+                // 3.1 does not say whether the session was there.
+                if !connack.session_present && version != ProtocolVersion::V31 {
+                    state.ids.release_all();
+                }
+            }
+            return Ok(Incoming::Packet(packet));
+        }
+    }
+
+    async fn expect_each(&mut self, client: &str, each: &Each) -> Result<(), Wrong> {
+        for number in self.numbers(client, each) {
+            let packet = template(each, number)?;
+            self.expect(client, &[Alternative::Packets(vec![packet])])
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn expect(&mut self, client: &str, alternatives: &[Alternative]) -> Result<(), Wrong> {
+        let considered = if self.options.strict {
+            1
+        } else {
+            alternatives.len()
+        };
+        let may_be_nothing = alternatives
+            .iter()
+            .take(considered)
+            .any(|alternative| matches!(alternative, Alternative::Nothing));
+        if may_be_nothing {
+            return self
+                .expect_or_nothing(client, &alternatives[..considered])
+                .await;
+        }
+        let deadline = self.deadline();
+        let mut got = Vec::new();
+        let mut has_ended = false;
+        loop {
+            match self
+                .expectation(client, alternatives)
+                .progress(&got, has_ended)
+            {
+                Progress::Complete(names) => {
+                    self.accept(client, names, has_ended);
+                    return Ok(());
+                }
+                Progress::Wrong(received) => return Err(Wrong::new("", received)),
+                Progress::Open => {}
+            }
+            match self.next(client, deadline).await? {
+                Incoming::Packet(packet) => got.push(packet),
+                Incoming::End => has_ended = true,
+                Incoming::Nothing => return Err(Wrong::new("", self.nothing(client, &got))),
+                Incoming::Undecodable(bytes) => return Err(Wrong::new("", bytes)),
+            }
+        }
+    }
+
+    fn nothing(&self, client: &str, got: &[Packet]) -> String {
+        let patience = self.options.patience;
+        match got.last() {
+            Some(packet) => {
+                let version = self.version_of(client);
+                let packet = format(packet, version, &self.names);
+                format!("nothing within {patience:?} behind {packet}")
+            }
+            None => format!("nothing within {patience:?}"),
+        }
+    }
+
+    fn version_of(&self, client: &str) -> ProtocolVersion {
+        let open = self
+            .clients
+            .get(client)
+            .and_then(|client| client.connection.as_ref());
+        open.map_or(self.version, |open| open.connection.version())
+    }
+
+    fn expectation<'e>(
+        &'e mut self,
+        client: &str,
+        alternatives: &'e [Alternative],
+    ) -> Expectation<'e> {
+        let version = self.version_of(client);
+        let state = self.clients.entry(client.to_owned()).or_default();
+        Expectation {
+            alternatives,
+            ids: &state.ids,
+            names: &self.names,
+            version,
+            strict: self.options.strict,
+        }
+    }
+
+    fn accept(&mut self, client: &str, names: Bindings, has_ended: bool) {
+        let state = self.client(client);
+        for (name, id) in names {
+            state.ids.bind(&name, id);
+        }
+        if has_ended {
+            state.connection = None;
+        }
+    }
+
+    /// One of the alternatives, or nothing, which is known when a PINGREQ is answered.
+    async fn expect_or_nothing(
+        &mut self,
+        client: &str,
+        alternatives: &[Alternative],
+    ) -> Result<(), Wrong> {
+        self.settle().await;
+        let (got, has_ended) = self.collect(client).await?;
+        let settled = self
+            .expectation(client, alternatives)
+            .settled(&got, has_ended);
+        let Some(Settled { len, is_end, names }) = settled else {
+            let received = match got.first() {
+                Some(packet) => {
+                    let version = self.version_of(client);
+                    format(packet, version, &self.names)
+                }
+                None => "the end".to_owned(),
+            };
+            return Err(Wrong::new("", received));
+        };
+        self.accept(client, names, has_ended && is_end);
+        if let Some(open) = &mut self.client(client).connection {
+            open.waiting.extend(got.into_iter().skip(len));
+        }
+        Ok(())
+    }
+
+    /// All that comes before the answer to a PINGREQ, or before the end. Who cannot be asked is taken at what
+    /// is there.
+    async fn collect(&mut self, client: &str) -> Result<(Vec<Packet>, bool), Wrong> {
+        let can_be_asked = match &self.client(client).connection {
+            Some(open) => open.can_be_asked(),
+            None => return Err(Wrong::new("an open connection", "none")),
+        };
+        let mut deadline = Instant::now();
+        if can_be_asked {
+            let ping = encode_own("PINGREQ", self.version);
+            deadline = self.deadline();
+            let (split, open) = (self.options.split, &mut self.client(client).connection);
+            if let Some(open) = open {
+                let sent = open.connection.send(&ping, split, deadline).await;
+                sent.map_err(|()| Wrong::new("PINGRESP", "nothing is read"))?;
+            }
+        }
+        let mut got = Vec::new();
+        while got.len() < COLLECTED_MAX {
+            match self.next(client, deadline).await? {
+                Incoming::Packet(Packet::PingResp) if can_be_asked => return Ok((got, false)),
+                Incoming::Packet(packet) => got.push(packet),
+                Incoming::End => return Ok((got, true)),
+                Incoming::Nothing if can_be_asked => {
+                    let nothing = self.nothing(client, &got);
+                    return Err(Wrong::new("an answer to PINGREQ", nothing));
+                }
+                Incoming::Nothing => return Ok((got, false)),
+                Incoming::Undecodable(bytes) => return Err(Wrong::new("a packet", bytes)),
+            }
+        }
+        Err(Wrong::new(
+            "an answer to PINGREQ",
+            format!("{COLLECTED_MAX} packets"),
+        ))
+    }
+
+    async fn silent(&mut self, client: &str) -> Result<(), Wrong> {
+        let (got, has_ended) = self.collect(client).await?;
+        let version = self.version_of(client);
+        match got.first() {
+            Some(packet) => {
+                let received = format(packet, version, &self.names);
+                Err(Wrong::new("nothing", received))
+            }
+            None if has_ended => Err(Wrong::new("nothing", "the end")),
+            None => Ok(()),
+        }
+    }
+
+    /// Every open connection is silent. One that was never let in, or that has said goodbye, may end.
+    async fn finish(&mut self) -> Result<(), (String, Wrong)> {
+        self.settle().await;
+        let names: Vec<String> = self.clients.keys().cloned().collect();
+        for name in names {
+            let Some(open) = &self.client(&name).connection else {
+                continue;
+            };
+            let may_end = !open.can_be_asked();
+            let wrong = |wrong| (name.clone(), wrong);
+            let (got, has_ended) = self.collect(&name).await.map_err(wrong)?;
+            let version = self.version_of(&name);
+            let received = match got.first() {
+                Some(packet) => format(packet, version, &self.names),
+                None if has_ended && !may_end => "the end".to_owned(),
+                None => continue,
+            };
+            return Err((name, Wrong::new("nothing", received)));
+        }
+        Ok(())
+    }
+}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Open<S> {
+    /// Whether a PINGREQ can be sent and is to be answered.
+    fn can_be_asked(&self) -> bool {
+        self.is_connected && !self.has_said_goodbye && self.connection.is_between_packets()
+    }
+
+    /// Whether a packet belongs to an exchange of another scene; with what it is to be answered then.
+    fn belongs_to_another(&mut self, packet: &Packet, names: &Names) -> Option<Option<String>> {
+        match packet {
+            Packet::Publish(publish) if names.is_of_another_scene(&publish.topic) => {
+                let id = publish.guarantee.packet_id();
+                Some(match (publish.guarantee.qos(), id) {
+                    (QoS::AtLeastOnce, Some(id)) => Some(format!("PUBACK id{id}")),
+                    (QoS::ExactlyOnce, Some(id)) => {
+                        self.others.insert(id.get());
+                        Some(format!("PUBREC id{id}"))
+                    }
+                    _ => None,
+                })
+            }
+            Packet::PubRel(pubrel) if self.others.remove(&pubrel.packet_id.get()) => {
+                Some(Some(format!("PUBCOMP id{}", pubrel.packet_id)))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn template(each: &Each, number: u32) -> Result<Template, Wrong> {
+    each.template(number)
+        .map_err(|error| Wrong::new("a packet for each number", error.to_string()))
+}
+
+/// A packet of the player's own.
+fn encode_own(text: &str, version: ProtocolVersion) -> bytes::Bytes {
+    let speaker = Speaker {
+        names: &Names::plain(),
+        version,
+        client_id: "",
+        ids: &Ids::default(),
+        user_name: None,
+        password: None,
+    };
+    let packet = Template::parse(text).and_then(|packet| packet.encode(&speaker));
+    packet.expect("a packet of the player's own")
+}
