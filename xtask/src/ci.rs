@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{cargo, run as run_command};
 use crate::{
-    Outcome, bench, docs, features, fuzz, interop, no_arguments, no_std, package, setup, test, tidy,
+    Outcome, bench, docs, features, fuzz, interop, no_arguments, no_std, package, setup, test,
+    tidy, vectors,
 };
 
 pub(crate) const USAGE: &str = "
@@ -40,6 +41,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "test",
         run: || test::run(&[]),
+    },
+    Step {
+        name: "vectors",
+        run: || vectors::run(&[]),
     },
     Step {
         name: "docs",

@@ -19,6 +19,7 @@ mod setup;
 mod statements;
 mod test;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -82,6 +83,12 @@ const CHORES: &[Chore] = &[
         summary: "a few seconds of every fuzz target, or one for long",
         usage: fuzz::USAGE,
         run: fuzz::run,
+    },
+    Chore {
+        name: "vectors",
+        summary: "other people's decoders against the codec's golden vectors",
+        usage: vectors::USAGE,
+        run: vectors::run,
     },
     Chore {
         name: "interop",

@@ -34,6 +34,10 @@ const NEEDED: &[Needed] = &[
         package: "npm",
     },
     Needed {
+        program: "tshark",
+        package: "tshark",
+    },
+    Needed {
         program: "python3",
         package: "python3",
     },

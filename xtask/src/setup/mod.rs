@@ -16,10 +16,11 @@ pub(crate) const USAGE: &str = "
 Usage: cargo xtask setup
 
 Installs, each only if it is missing:
-  Debian packages    mosquitto, mosquitto-clients, valgrind, nodejs, npm, python3-venv
+  Debian packages    mosquitto, mosquitto-clients, valgrind, nodejs, npm,
+                     tshark, python3-venv
                      (as root or with CI=true; else the command is shown and the chore ends with code 1)
   .tools/venv        a Python virtual environment with paho-mqtt, as interop/requirements.txt says
-  .tools/node        mqtt.js, as interop/package-lock.json says
+  .tools/node        mqtt.js and mqtt-packet, as interop/package-lock.json says
   .tools/cargo       cargo-fuzz, and gungraun-runner in the version of the workspace's gungraun
 
 The mosquitto package brings a service: it is kept from starting, unless mosquitto was there before.
@@ -38,7 +39,7 @@ pub(crate) fn python() -> PathBuf {
     workspace::tools().join("venv/bin/python")
 }
 
-/// The folder in which Node.js finds mqtt.js.
+/// The folder in which Node.js finds mqtt.js and mqtt-packet.
 pub(crate) fn node_modules() -> PathBuf {
     workspace::tools().join("node/node_modules")
 }

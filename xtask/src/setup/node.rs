@@ -1,4 +1,4 @@
-//! mqtt.js for Node.js, exactly as the lock file in `interop/` says.
+//! mqtt.js and mqtt-packet for Node.js, exactly as the lock file in `interop/` says.
 
 use std::fs;
 

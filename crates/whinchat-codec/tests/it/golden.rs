@@ -85,6 +85,20 @@ fn there_are_vectors_for_every_packet_in_every_version() {
     println!("{} golden vectors", vectors.len());
 }
 
+// `cargo xtask vectors` looks for these names.
+#[test]
+fn what_differs_names_a_decoder_that_is_asked() {
+    check(|vector| {
+        for reason in &vector.differs {
+            let (decoder, _) = reason.split_once(": ").ok_or("no reason")?;
+            if !["mqtt-packet", "tshark"].contains(&decoder) {
+                return Err(format!("nobody asks {decoder}"));
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn every_valid_vector_decodes_to_its_value() {
     check(|vector| {

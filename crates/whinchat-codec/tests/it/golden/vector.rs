@@ -16,6 +16,8 @@ pub(crate) struct Vector {
     pub(crate) limits: DecodeLimits,
     pub(crate) bytes: Vec<u8>,
     pub(crate) outcome: Outcome,
+    /// Decoders of others that see a valid vector otherwise, each with the reason: `NAME: REASON`.
+    pub(crate) differs: Vec<String>,
 }
 
 /// What has to come of the bytes.
@@ -108,8 +110,15 @@ fn read_vector(place: &str, block: &[(usize, &str)]) -> Vector {
     let mut names = names.split(' ');
     let version = names.next().and_then(version);
     let mut lines = BTreeMap::new();
+    let mut differs = Vec::new();
     for (number, line) in &block[1..] {
         let (keyword, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if keyword == "differs" {
+            let rest = rest.trim();
+            assert!(rest.contains(": "), "{place}: differs without a reason");
+            differs.push(rest.to_owned());
+            continue;
+        }
         assert!(
             [
                 "limits",
@@ -134,6 +143,10 @@ fn read_vector(place: &str, block: &[(usize, &str)]) -> Vector {
         lines
             .get("bytes")
             .unwrap_or_else(|| panic!("{place}: no bytes")),
+    );
+    assert!(
+        differs.is_empty() || lines.contains_key("value"),
+        "{place}: only a valid vector is compared"
     );
     let outcome = match (
         lines.get("value"),
@@ -172,6 +185,7 @@ fn read_vector(place: &str, block: &[(usize, &str)]) -> Vector {
         limits: limits(place, lines.get("limits").unwrap_or(&"")),
         bytes,
         outcome,
+        differs,
     }
 }
 
