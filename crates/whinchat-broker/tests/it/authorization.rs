@@ -1,9 +1,12 @@
 //! What a client may do: at PUBLISH, at SUBSCRIBE, for its Will, and per delivery where a filter was
 //! allowed partly.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use whinchat_broker::{
@@ -176,6 +179,54 @@ async fn a_will_whose_right_was_lost_is_not_published() {
         peer.cut();
         broker.settle().await;
         watcher.receive_nothing().await;
+    })
+    .await;
+}
+
+/// T-70
+#[tokio::test]
+async fn a_will_that_breaks_its_check_holds_up_no_other_of_its_moment() {
+    /// Has a defect that shows with the client `5`, later.
+    #[derive(Clone, Default)]
+    struct Breaking(Arc<AtomicBool>);
+
+    impl Authorize for Breaking {
+        fn authorize(&self, access: &Access<'_>) -> Result<Decision, HookError> {
+            let breaks = self.0.load(Ordering::SeqCst) && access.client_id == "5";
+            assert!(!breaks, "as it was told");
+            Ok(Decision::Allow)
+        }
+    }
+
+    let rules = Breaking::default();
+    let breaking = |builder: Broker| builder.authorize(rules.clone());
+    on_every_broker_with(breaking, async |broker| {
+        rules.0.store(false, Ordering::SeqCst);
+        let mut watcher = Peer::connected(broker, V5, "w").await;
+        watcher.subscribe("gone", QoS::AtMostOnce).await;
+        for number in 0..10 {
+            let id = number.to_string();
+            let mut connect = connect_durable(V5, &id);
+            let mut last = will("gone", &id);
+            last.properties.set_will_delay_interval(5);
+            connect.will = Some(last);
+            Peer::connected_with(broker, connect).await.0.cut();
+        }
+        broker.settle().await;
+        rules.0.store(true, Ordering::SeqCst);
+        watcher.receive_nothing().await;
+        broker.advance(Duration::from_secs(6)).await;
+        let mut got = Vec::new();
+        for _ in 0..9 {
+            got.push(watcher.take_payload().await);
+        }
+        got.sort_unstable();
+        assert_eq!(got, ["0", "1", "2", "3", "4", "6", "7", "8", "9"]);
+        watcher.receive_nothing().await;
+        // The sessions of all of them go on, the one that broke as well.
+        rules.0.store(false, Ordering::SeqCst);
+        let (_, connack) = Peer::connected_with(broker, connect_durable(V5, "5")).await;
+        assert!(connack.session_present);
     })
     .await;
 }

@@ -273,6 +273,74 @@ fn term_under_load_says_0x8b_and_ends_it_with_0() {
     assert!(publisher.join().unwrap() > 10_000);
 }
 
+/// T-30
+#[test]
+fn without_descriptors_it_waits_with_accepting_and_serves_those_it_has() {
+    let program = command();
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", r#"ulimit -n 40; exec "$@""#, "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .args(["--listen", "127.0.0.1:0", "--threads", "1"])
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null());
+    let mut served = Served::start(&mut limited);
+    let mut log = BufReader::new(served.child.stderr.take().unwrap());
+    let mut ping = {
+        let mut stream = served.connect();
+        move || {
+            stream.write_all(b"\xc0\x00").unwrap();
+            let mut answer = [0; 2];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, *b"\xd0\x00");
+        }
+    };
+    ping();
+
+    // The system takes them all; the program has descriptors for some.
+    let mut crowd: Vec<TcpStream> = (10..70)
+        .map(|number| {
+            let mut stream = TcpStream::connect(served.address()).unwrap();
+            let connect = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02";
+            stream.write_all(connect).unwrap();
+            write!(stream, "{number}").unwrap();
+            stream
+        })
+        .collect();
+    let mut line = String::new();
+    while !line.contains("cannot accept connections for a moment") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the broker has ended");
+    }
+    for _ in 0..10 {
+        ping();
+    }
+
+    // The last one has its turn when others have gone.
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    let mut answer = [0; 4];
+    last.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, CONNACK);
+    ping();
+    served.signal(Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    let pauses = rest
+        .matches("cannot accept connections for a moment")
+        .count();
+    assert!(
+        pauses < 1_000,
+        "it tried again {pauses} times, at once each time"
+    );
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_busy_port_ends_with_1_and_names_the_address_before_anything_else() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
