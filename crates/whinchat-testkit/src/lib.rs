@@ -11,6 +11,7 @@ mod message;
 mod notation;
 mod output;
 mod pair;
+pub mod reference_server;
 pub mod transcript;
 
 pub use builders::{PublishBuilder, connect, id, publish};

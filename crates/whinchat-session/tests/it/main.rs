@@ -1,6 +1,7 @@
 //! Tests that need two ends or a transcript.
 
 mod allocations;
+mod conformance;
 mod memory;
 mod model;
 mod resume;

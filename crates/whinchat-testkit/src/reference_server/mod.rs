@@ -1,0 +1,87 @@
+//! A server that is the specification in code: the session engine, and around it the plainest routing that is
+//! obviously right.
+//!
+//! Scenes of the conformance crate are played on it. What fails here and on our broker is the engine's fault, what
+//! fails on the broker alone is the broker's. There is one thread, one clock that stands still until it is pushed, and
+//! no regard for speed or limits. A client's bytes are handled while it writes them, so that nothing is ever under way.
+//!
+//! Read [`server`] first: it has the state. [`handshake`] is CONNECT and AUTH, [`subscriptions`] SUBSCRIBE and
+//! UNSUBSCRIBE, [`routing`] PUBLISH, [`ending`] how connections and sessions end.
+
+mod ending;
+mod handshake;
+mod message;
+mod routing;
+mod server;
+mod stream;
+mod subscriptions;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use whinchat_conformance::{Setup, Target};
+
+use self::server::Server;
+pub use self::stream::ReferenceStream;
+
+/// A running server. It ends with its last stream.
+#[derive(Debug)]
+pub struct ReferenceServer {
+    server: Rc<RefCell<Server>>,
+    asks_for_login: bool,
+}
+
+impl ReferenceServer {
+    /// A server that takes everybody.
+    pub fn new() -> Self {
+        Self::with_login(false)
+    }
+
+    /// A server that takes nobody but the user `known` with the password `secret`, if it asks for a login.
+    pub fn with_login(asks_for_login: bool) -> Self {
+        Self {
+            server: Rc::new(RefCell::new(Server::new(asks_for_login))),
+            asks_for_login,
+        }
+    }
+
+    /// Opens a connection.
+    pub fn open(&self) -> ReferenceStream {
+        ReferenceStream::new(&self.server)
+    }
+
+    /// Pushes the clock on; what becomes due happens in its order.
+    pub fn advance(&self, by: Duration) {
+        self.server.borrow_mut().advance(by);
+    }
+}
+
+impl Default for ReferenceServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Target for ReferenceServer {
+    type Stream = ReferenceStream;
+
+    async fn connect(&self) -> io::Result<ReferenceStream> {
+        Ok(self.open())
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.advance(time);
+    }
+
+    async fn settle(&self, _pause: Duration) {}
+
+    fn setup(&self) -> Setup {
+        let mut setup = Setup::default();
+        setup.method = true;
+        setup.login = self.asks_for_login;
+        setup.denied = true;
+        setup
+    }
+}
