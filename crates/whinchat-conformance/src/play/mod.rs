@@ -1,11 +1,14 @@
 //! Plays scenes against a broker that is reached over byte streams.
 
+mod client;
 mod connection;
 mod expectation;
 mod offers;
 mod player;
 mod record;
 mod target;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::time::Instant;

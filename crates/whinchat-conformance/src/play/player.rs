@@ -1,15 +1,16 @@
 //! Plays one scene: its clients, step by step.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 
 use tokio::time::{Instant, timeout_at};
-use whinchat_codec::{Packet, ProtocolVersion, QoS};
+use whinchat_codec::{Packet, ProtocolVersion};
 
+use super::client::{Client, Open, own_packet};
 use super::connection::{Connection, Incoming, deadline, written_bytes};
 use super::expectation::{Bindings, Expectation, Progress, Settled};
 use super::record::Record;
 use super::{Failure, Options, Target};
-use crate::notation::{Id, Ids, Names, Speaker, Template, format};
+use crate::notation::{Names, Speaker, Template, format};
 use crate::scene::Scene;
 use crate::step::{Action, Alternative, Each, Piece, Step};
 
@@ -39,36 +40,6 @@ pub(super) struct Player<'a, T: Target> {
     names: Names,
     clients: BTreeMap<String, Client<T::Stream>>,
     record: Record,
-}
-
-/// One client: its connection, and what outlives it.
-struct Client<S> {
-    connection: Option<Open<S>>,
-    ids: Ids,
-    sent: String,
-}
-
-/// An open connection.
-struct Open<S> {
-    connection: Connection<S>,
-    /// What has come and was not asked for yet.
-    waiting: VecDeque<Packet>,
-    /// Whether a CONNACK has let the client in.
-    is_connected: bool,
-    has_said_goodbye: bool,
-    receive_maximum: u16,
-    /// QoS 2 messages of other scenes that wait for their PUBREL.
-    others: HashSet<u16>,
-}
-
-impl<S> Default for Client<S> {
-    fn default() -> Self {
-        Self {
-            connection: None,
-            ids: Ids::default(),
-            sent: String::new(),
-        }
-    }
 }
 
 /// A step did not go as it is written: what was expected and what came.
@@ -205,15 +176,8 @@ impl<'a, T: Target> Player<'a, T> {
             Ok(Err(error)) => return Err(Wrong::new("a connection", error.to_string())),
             Err(_) => return Err(Wrong::new("a connection", "nothing")),
         };
-        let connection = Connection::new(stream, self.version);
-        self.client(client).connection = Some(Open {
-            connection,
-            waiting: VecDeque::new(),
-            is_connected: false,
-            has_said_goodbye: false,
-            receive_maximum: u16::MAX,
-            others: HashSet::new(),
-        });
+        let open = Open::new(Connection::new(stream, self.version));
+        self.client(client).connection = Some(open);
         Ok(())
     }
 
@@ -227,7 +191,7 @@ impl<'a, T: Target> Player<'a, T> {
                     let packet_bytes = self.encode(client, packet)?;
                     written.push(self.written(client, &packet_bytes));
                     bytes.extend_from_slice(&packet_bytes);
-                    self.note_sent(client, packet);
+                    self.client(client).note_sent(packet);
                 }
                 Piece::Bytes(raw) => {
                     written.push(written_bytes(raw.bytes()));
@@ -321,28 +285,6 @@ impl<'a, T: Target> Player<'a, T> {
             .map_err(|()| Wrong::new("that what is sent is read", "nothing is read"))
     }
 
-    /// What a packet of ours changes: exchanges that it ends, and the goodbye.
-    fn note_sent(&mut self, client: &str, packet: &Template) {
-        let state = self.client(client);
-        if packet.ends_exchange()
-            && let Some(id) = packet.id()
-        {
-            let id = match id {
-                Id::Number(number) => Some(*number),
-                Id::Named(name) => state.ids.of(name),
-                Id::Any => None,
-            };
-            if let Some(id) = id {
-                state.ids.release(id);
-            }
-        }
-        if packet.is_disconnect()
-            && let Some(open) = &mut state.connection
-        {
-            open.has_said_goodbye = true;
-        }
-    }
-
     /// The next thing that comes, but for what belongs to other scenes.
     async fn next(&mut self, client: &str, deadline: Instant) -> Result<Incoming, Wrong> {
         loop {
@@ -367,25 +309,15 @@ impl<'a, T: Target> Player<'a, T> {
             };
             let version = open.connection.version();
             if let Some(answer) = open.belongs_to_another(&packet, names) {
-                let answer = answer.map(|answer| encode_own(&answer, version));
                 if let Some(answer) = answer {
+                    let answer = own_packet(&answer, version);
                     let _ = open.connection.send(&answer, split, deadline).await;
                 }
                 continue;
             }
-            self.record
-                .push(format!("{client}< {}", format(&packet, version, names)));
-            if let Packet::ConnAck(connack) = &packet
-                && !connack.reason.is_error()
-            {
-                open.is_connected = true;
-                let maximum = connack.properties.receive_maximum();
-                open.receive_maximum = maximum.unwrap_or(u16::MAX);
-                // 3.1 does not say whether the session was there.
-                if !connack.session_present && version != ProtocolVersion::V31 {
-                    state.ids.release_all();
-                }
-            }
+            let written = format(&packet, version, names);
+            self.record.push(format!("{client}< {written}"));
+            state.note_received(&packet);
             return Ok(Incoming::Packet(packet));
         }
     }
@@ -521,7 +453,7 @@ impl<'a, T: Target> Player<'a, T> {
         };
         let mut deadline = Instant::now();
         if can_be_asked {
-            let ping = encode_own("PINGREQ", self.version);
+            let ping = own_packet("PINGREQ", self.version);
             deadline = self.deadline();
             let (split, open) = (self.options.split, &mut self.client(client).connection);
             if let Some(open) = open {
@@ -585,49 +517,7 @@ impl<'a, T: Target> Player<'a, T> {
     }
 }
 
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Open<S> {
-    /// Whether a PINGREQ can be sent and is to be answered.
-    fn can_be_asked(&self) -> bool {
-        self.is_connected && !self.has_said_goodbye && self.connection.is_between_packets()
-    }
-
-    /// Whether a packet belongs to an exchange of another scene; with what it is to be answered then.
-    fn belongs_to_another(&mut self, packet: &Packet, names: &Names) -> Option<Option<String>> {
-        match packet {
-            Packet::Publish(publish) if names.is_of_another_scene(&publish.topic) => {
-                let id = publish.guarantee.packet_id();
-                Some(match (publish.guarantee.qos(), id) {
-                    (QoS::AtLeastOnce, Some(id)) => Some(format!("PUBACK id{id}")),
-                    (QoS::ExactlyOnce, Some(id)) => {
-                        self.others.insert(id.get());
-                        Some(format!("PUBREC id{id}"))
-                    }
-                    _ => None,
-                })
-            }
-            Packet::PubRel(pubrel) if self.others.remove(&pubrel.packet_id.get()) => {
-                Some(Some(format!("PUBCOMP id{}", pubrel.packet_id)))
-            }
-            _ => None,
-        }
-    }
-}
-
 fn template(each: &Each, number: u32) -> Result<Template, Wrong> {
     each.template(number)
         .map_err(|error| Wrong::new("a packet for each number", error.to_string()))
-}
-
-/// A packet of the player's own.
-fn encode_own(text: &str, version: ProtocolVersion) -> bytes::Bytes {
-    let speaker = Speaker {
-        names: &Names::plain(),
-        version,
-        client_id: "",
-        ids: &Ids::default(),
-        user_name: None,
-        password: None,
-    };
-    let packet = Template::parse(text).and_then(|packet| packet.encode(&speaker));
-    packet.expect("a packet of the player's own")
 }
