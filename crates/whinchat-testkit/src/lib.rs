@@ -11,6 +11,7 @@ mod message;
 mod notation;
 mod output;
 mod pair;
+#[cfg(feature = "reference-server")]
 pub mod reference_server;
 pub mod transcript;
 

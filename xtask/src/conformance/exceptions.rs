@@ -36,7 +36,7 @@ impl Exceptions {
             let [id, what, why, ..] = cells.as_slice() else {
                 return Err(format!("{PAGE}: a row of \"Not tested yet\" has no reason").into());
             };
-            untested.insert(id.clone(), format!("{what}: {why}"));
+            untested.insert(id.clone(), format!("{what}, which takes {why}"));
         }
         let later = table(&page, "Not guarded yet")
             .into_iter()
