@@ -2,7 +2,10 @@
 
 mod bench;
 mod config;
+mod conformance;
+mod progress;
 mod publish;
+mod quantity;
 mod rr;
 mod serve;
 mod sub;
@@ -23,6 +26,7 @@ pub(crate) enum Command {
     Sub(Box<sub::Args>),
     Rr(Box<rr::Args>),
     Bench(Box<bench::Args>),
+    Conformance(Box<conformance::Args>),
     /// Checks a configuration, or prints the default one.
     Config(config::Args),
 }
@@ -35,6 +39,7 @@ impl Command {
             Self::Sub(args) => sub::run(*args),
             Self::Rr(args) => rr::run(*args),
             Self::Bench(args) => bench::run(*args),
+            Self::Conformance(args) => conformance::run(*args),
             Self::Config(args) => config::run(args),
         }
     }

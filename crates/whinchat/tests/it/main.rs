@@ -11,6 +11,7 @@
 mod bench;
 mod broker;
 mod config;
+mod conformance;
 mod embedding;
 mod examples;
 mod line;

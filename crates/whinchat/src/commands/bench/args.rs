@@ -10,8 +10,8 @@ use whinchat_transport::Url;
 use super::compare::Comparison;
 use super::load::{Load, Pace, Stop, Topology};
 use super::processors::Processors;
-use super::quantity;
 use super::stamp::STAMP_BYTES;
+use crate::commands::quantity;
 
 /// What the default window lets be under way: messages to one subscriber, deliveries of one publisher.
 const OUTSTANDING_MAX: u64 = 10_000;

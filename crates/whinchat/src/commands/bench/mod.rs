@@ -26,7 +26,6 @@ mod process;
 mod processors;
 mod progress;
 mod publisher;
-mod quantity;
 mod report;
 mod stamp;
 mod subscriber;

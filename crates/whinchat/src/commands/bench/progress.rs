@@ -1,12 +1,12 @@
-//! A progress bar on the terminal, if there is one.
+//! How far a run has come.
 
-use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::gauge::Gauge;
 use super::load::{Load, Stop};
+use crate::commands::progress::bar;
 
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
@@ -14,14 +14,7 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     /// Hidden if asked, or if standard error is no terminal.
     pub(super) fn new(is_quiet: bool) -> Self {
-        let target = if is_quiet || !stderr().is_terminal() {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr_with_hz(10)
-        };
-        let style = ProgressStyle::with_template("{prefix:>24} {wide_bar} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self(ProgressBar::with_draw_target(Some(1), target).with_style(style))
+        Self(bar(is_quiet, "{prefix:>24} {wide_bar} {msg}"))
     }
 
     /// What is being measured.

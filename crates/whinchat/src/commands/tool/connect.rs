@@ -339,7 +339,8 @@ fn split_topic(url: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn version(text: &str) -> Result<ProtocolVersion, String> {
+/// A version of MQTT in any of the usual spellings.
+pub(crate) fn version(text: &str) -> Result<ProtocolVersion, String> {
     match text {
         "5" | "5.0" | "mqttv5" => Ok(ProtocolVersion::V5),
         "311" | "3.1.1" | "mqttv311" => Ok(ProtocolVersion::V311),

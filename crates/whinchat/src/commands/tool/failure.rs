@@ -31,6 +31,9 @@ pub(crate) enum Failure {
         what: &'static str,
         error: io::Error,
     },
+    /// Something else could not be done; says what.
+    #[error("{0}")]
+    Runtime(String),
     #[error("{count} messages were not published")]
     Unsent { count: usize },
     #[error("interrupted")]
@@ -42,7 +45,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Says what went wrong, unless it must not, and gives the exit code. Wrong usage is always told.
-    pub(super) fn report(self, is_quiet: bool) -> Exit {
+    pub(crate) fn report(self, is_quiet: bool) -> Exit {
         let exit = match &self {
             Self::Usage(_) => Exit::Usage,
             Self::Connect { error, version } => connect_exit(error, *version),
@@ -56,6 +59,7 @@ impl Failure {
             | Self::Unsubscribe(_)
             | Self::Closed(_)
             | Self::Io { .. }
+            | Self::Runtime(_)
             | Self::Unsent { .. }
             | Self::Interrupted => Exit::Runtime,
             Self::TimedOut => return Exit::TimedOut,

@@ -12,7 +12,7 @@ mod payload;
 mod printer;
 mod property;
 
-pub(crate) use connect::ConnectArgs;
+pub(crate) use connect::{ConnectArgs, version};
 pub(crate) use failure::Failure;
 pub(crate) use login::LoginArgs;
 pub(crate) use payload::{Payload, PayloadArgs};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `16`, `64KiB`, `1MiB`, `1GiB`.
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text);
     let factor: usize = match unit {
         "" | "B" => 1,
@@ -21,7 +21,7 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
 }
 
 /// `10s`, `500ms`, `2m`, `1h`; a bare number is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
         "ms" => 0.001,

@@ -1,0 +1,101 @@
+//! Which statements and scenes are wanted.
+
+use whinchat_conformance::{ProtocolVersion, Statement, chapters, statement, statements};
+
+use super::glob::Glob;
+use crate::commands::tool::Failure;
+
+/// What `--id`, `--chapter` and `--mqtt` leave.
+pub(super) struct Choice {
+    ids: Vec<Glob>,
+    /// Full names of chapters; empty for all.
+    chapters: Vec<&'static str>,
+    versions: Vec<ProtocolVersion>,
+}
+
+impl Choice {
+    /// # Errors
+    /// An id or a chapter that no statement of the versions has.
+    pub(super) fn new(
+        ids: Vec<Glob>,
+        chapter_names: &[String],
+        versions: Vec<ProtocolVersion>,
+    ) -> Result<Self, Failure> {
+        let mut choice = Self {
+            ids: Vec::new(),
+            chapters: Vec::new(),
+            versions,
+        };
+        for name in chapter_names {
+            choice.chapters.extend(choice.chapters_called(name)?);
+        }
+        for id in ids {
+            let is_known = choice
+                .all_versions()
+                .flat_map(statements)
+                .any(|statement| id.matches(&statement.id));
+            if !is_known {
+                return Err(Failure::Usage(format!(
+                    "--id {}: no statement has such an id",
+                    id.as_str()
+                )));
+            }
+            choice.ids.push(id);
+        }
+        Ok(choice)
+    }
+
+    /// Chapters by their number or by the beginning of their name.
+    fn chapters_called(&self, name: &str) -> Result<Vec<&'static str>, Failure> {
+        let wanted = name.to_lowercase();
+        let found: Vec<_> = self
+            .all_versions()
+            .flat_map(chapters)
+            .filter(|chapter| {
+                let chapter = chapter.to_lowercase();
+                chapter == wanted || chapter.split(' ').any(|word| word == wanted)
+            })
+            .copied()
+            .collect();
+        if found.is_empty() {
+            let mut known = Vec::new();
+            for chapter in self.all_versions().flat_map(chapters) {
+                let number = chapter.split(' ').next().unwrap_or(chapter);
+                if !known.contains(&number) {
+                    known.push(number);
+                }
+            }
+            return Err(Failure::Usage(format!(
+                "--chapter {name}: there is none; there are {}",
+                known.join(", ")
+            )));
+        }
+        Ok(found)
+    }
+
+    fn all_versions(&self) -> impl Iterator<Item = ProtocolVersion> {
+        ProtocolVersion::ALL
+            .into_iter()
+            .rev()
+            .filter(|version| self.versions.is_empty() || self.versions.contains(version))
+    }
+
+    /// Whether the statement is to be reported.
+    pub(super) fn has_statement(&self, statement: &Statement) -> bool {
+        let is_in = |version| self.versions.is_empty() || self.versions.contains(&version);
+        is_in(statement.version)
+            && (self.chapters.is_empty() || self.chapters.contains(&statement.chapter()))
+            && (self.ids.is_empty() || self.ids.iter().any(|id| id.matches(&statement.id)))
+    }
+
+    /// Whether a scene that shows `ids` is to be played in `version`. One that shows none belongs to the whole
+    /// version.
+    pub(super) fn has_scene(&self, version: ProtocolVersion, ids: &[String]) -> bool {
+        if self.ids.is_empty() && self.chapters.is_empty() {
+            return self.versions.is_empty() || self.versions.contains(&version);
+        }
+        ids.iter()
+            .filter_map(|id| statement(version, id))
+            .any(|statement| self.has_statement(statement))
+    }
+}
