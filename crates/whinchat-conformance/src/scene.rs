@@ -171,6 +171,12 @@ impl Scene {
         Ok(())
     }
 
+    /// Whether time has to pass in the scene.
+    pub(crate) fn waits(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step.action, Action::Wait(_)))
+    }
+
     /// Version, statement ids and title, as a run reports the scene.
     pub fn name(&self, version: ProtocolVersion) -> String {
         let ids = self.ids(version).iter().map(String::as_str);

@@ -1,62 +1,95 @@
 //! The transcripts of `whinchat-conformance`, played on every kind of broker with a clock that is pushed.
 //!
-//! Our own choices are asked for: the strict reading. A scene has its broker for itself, as the clock is the
-//! broker's.
+//! Our own choices are asked for: the strict reading. What a scene needs decides the [`setups`] that it is played in;
+//! each is played in one at least.
 
-use std::{cell::RefCell, io, time::Duration};
+mod setups;
 
-use whinchat_conformance::{
-    Offers, Options, Play, Setup, Target, Verdict, broker_scenes, play, plays,
-};
+use std::{cell::RefCell, collections::BTreeSet, io, time::Duration};
+
+use whinchat_conformance::{Options, Target, Verdict, broker_scenes, plays, run};
 use whinchat_transport::Stream;
 
-use crate::harness::{TestBroker, on_every_broker};
+use self::setups::{SETUPS, Setup};
+use crate::harness::{TestBroker, on_every_broker_with};
 
-impl Target for TestBroker {
+/// A broker in one of the setups.
+struct Judged<'a> {
+    broker: &'a TestBroker,
+    setup: &'a Setup,
+}
+
+impl Target for Judged<'_> {
     type Stream = Stream;
 
     async fn connect(&self) -> io::Result<Stream> {
-        Ok(self.connect_in_memory())
+        Ok(self.broker.connect_in_memory())
     }
 
     async fn pass(&self, time: Duration) {
-        self.advance(time).await;
+        self.broker.advance(time).await;
+    }
+
+    fn moves_clock(&self) -> bool {
+        true
     }
 
     async fn settle(&self, _: Duration) {
-        Self::settle(self).await;
+        self.broker.settle().await;
     }
 
-    fn setup(&self) -> Setup {
-        Setup::default()
+    fn setup(&self) -> whinchat_conformance::Setup {
+        self.setup.conformance()
     }
 }
 
-/// Plays every scene on every broker and says which ones failed.
-async fn all_pass(options: Options) {
+/// Plays every scene in a setup on every broker: the names of those that passed, and what failed.
+async fn play_in(setup: &Setup, options: &Options) -> (BTreeSet<String>, Vec<String>) {
+    let passed = RefCell::new(BTreeSet::new());
     let failures = RefCell::new(Vec::new());
-    for one in plays(broker_scenes()) {
-        on_every_broker(async |broker: &TestBroker| {
-            let failure = failure(one, broker, &options).await;
-            failures.borrow_mut().extend(failure);
-        })
-        .await;
-    }
-    let failures = failures.into_inner();
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    on_every_broker_with(setup.refine, async |broker: &TestBroker| {
+        let judged = Judged { broker, setup };
+        let options = setup.logged_in(options);
+        let plays = plays(broker_scenes());
+        let played = run(&plays, &judged, &options, |_| {}).await;
+        for one in played.expect("a broker that lets us in") {
+            match one.verdict {
+                Verdict::Passed => {
+                    passed.borrow_mut().insert(one.name);
+                }
+                Verdict::Failed(failure) => failures.borrow_mut().push(format!(
+                    "{}: {}\n{} {broker:?}\n{failure}\n",
+                    one.place, one.name, setup.name
+                )),
+                Verdict::NotOffered(_) | Verdict::NotTested(_) => {}
+            }
+        }
+    })
+    .await;
+    (passed.into_inner(), failures.into_inner())
 }
 
-async fn failure(one: Play<'_>, broker: &TestBroker, options: &Options) -> Option<String> {
-    let offers = Offers::learn(broker, options).await.expect("a broker");
-    let played = play(one, broker, &offers, options).await;
-    match played.verdict {
-        Verdict::Passed | Verdict::NotTested(_) => None,
-        Verdict::Failed(failure) => Some(format!(
-            "{} on {broker:?}: {}\n{failure}",
-            played.place, played.name
-        )),
-        Verdict::NotOffered(what) => Some(format!("{}: {}: {what}", played.place, played.name)),
+/// Plays every scene in all setups. Each passes in one at least, and fails in none.
+async fn every_scene_passes(options: &Options) {
+    let mut passed = BTreeSet::new();
+    let mut failures = Vec::new();
+    for setup in SETUPS {
+        let (more_passed, more_failures) = play_in(setup, options).await;
+        passed.extend(more_passed);
+        failures.extend(more_failures);
     }
+    assert!(
+        failures.is_empty(),
+        "{} failures\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    let missing: Vec<String> = plays(broker_scenes())
+        .into_iter()
+        .map(|play| play.scene.name(play.version))
+        .filter(|name| !passed.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "not played in any setup: {missing:#?}");
 }
 
 fn strict() -> Options {
@@ -67,12 +100,12 @@ fn strict() -> Options {
 
 #[tokio::test]
 async fn every_transcript_passes() {
-    all_pass(strict()).await;
+    every_scene_passes(&strict()).await;
 }
 
 #[tokio::test]
 async fn every_transcript_passes_byte_by_byte() {
     let mut options = strict();
     options.split = true;
-    all_pass(options).await;
+    every_scene_passes(&options).await;
 }

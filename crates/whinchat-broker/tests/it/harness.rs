@@ -6,7 +6,10 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use whinchat_broker::{Broker, BrokerHandle, BrokerLimits, Clock, ClockHand, config::Config};
 use whinchat_store::DelayedLog;
@@ -18,6 +21,8 @@ pub(crate) struct TestBroker {
     handle: BrokerHandle,
     hand: ClockHand,
     setup: Setup,
+    /// How many clients have looked whether the broker has settled; each has a name of its own.
+    probes: AtomicU64,
 }
 
 /// Says what makes the broker differ.
@@ -104,6 +109,7 @@ impl TestBroker {
             handle: builder.start().expect("a broker starts"),
             hand,
             setup,
+            probes: AtomicU64::new(0),
         }
     }
 
@@ -127,7 +133,8 @@ impl TestBroker {
     pub(crate) async fn settle(&self) {
         let mut probes = Vec::new();
         for shard in 0..self.setup.shards {
-            let client_id = self.client_id_on(shard, "probe");
+            let number = self.probes.fetch_add(1, Ordering::Relaxed);
+            let client_id = self.client_id_on(shard, &format!("probe-{number}"));
             probes.push(Peer::connected(&self.handle, V5, &client_id).await);
         }
         for _ in 0..3 {

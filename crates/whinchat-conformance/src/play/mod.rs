@@ -71,7 +71,9 @@ pub async fn run<T: Target>(
     mut progress: impl FnMut(&Played),
 ) -> Result<Vec<Played>, RunError> {
     let offers = Offers::learn(target, options).await?;
-    let is_alone = |play: &Play<'_>| play.scene.needs.contains(&Need::Alone);
+    let is_alone = |play: &Play<'_>| {
+        play.scene.needs.contains(&Need::Alone) || (target.moves_clock() && play.scene.waits())
+    };
     let (alone, together): (Vec<_>, Vec<_>) = plays
         .iter()
         .enumerate()

@@ -27,6 +27,12 @@ pub trait Target {
         tokio::time::sleep(time).await;
     }
 
+    /// Whether [`pass`](Self::pass) moves a clock that all connections share. Scenes that wait are then played by
+    /// themselves.
+    fn moves_clock(&self) -> bool {
+        false
+    }
+
     /// Waits until all that was sent has been handled, everywhere in the broker. Where that cannot be
     /// known, `pause` is how long it may take.
     async fn settle(&self, pause: Duration) {
