@@ -160,7 +160,7 @@ mod tests {
         let entry = |id: &str, state: State| Entry {
             statement: Statement {
                 id: id.to_owned(),
-                section: "Part".to_owned(),
+                chapter: None,
                 text: "It holds.".to_owned(),
             },
             tests: Vec::new(),

@@ -78,8 +78,8 @@ impl fmt::Display for Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) id: String,
-    /// Number and title of the section; what a difference is about; the packet of an error; the heading of a row.
-    pub(crate) section: String,
+    /// Number and title; the heading of a row. Differences and errors have none.
+    pub(crate) chapter: Option<String>,
     pub(crate) text: String,
 }
 
@@ -99,24 +99,33 @@ pub(crate) struct Lists {
 impl Lists {
     /// Reads the lists of the workspace at `root`.
     pub(crate) fn load(root: &Path) -> Result<Self, Box<dyn Error>> {
-        let statements = |name: &str| {
-            let path = root
-                .join("crates/whinchat-conformance/statements")
-                .join(name);
-            numbered(&read(&path)?, "statement", "section", &["requirement"])
+        let list = |file: &str, name: &str, text: &str| {
+            let path = root.join("crates").join(file);
+            listed(&read(&path)?, name, text)
                 .map_err(|error| format!("{}: {error}", path.display()))
         };
-        let differences = root.join("crates/whinchat-conformance/statements/mqtt-3.1.toml");
-        let packets = root.join("crates/whinchat-codec/testdata/spec/packets.toml");
+        let statements = |file| {
+            list(
+                &format!("whinchat-conformance/statements/{file}"),
+                "statement",
+                "requirement",
+            )
+        };
         let failures = read(&root.join("docs/known-failures.md"))?;
         let architecture = read(&root.join("docs/architecture.md"))?;
         Ok(Self {
-            v31: numbered(&read(&differences)?, "difference", "topic", &["mqtt_3_1"])
-                .map_err(|error| format!("{}: {error}", differences.display()))?,
+            v31: list(
+                "whinchat-conformance/statements/mqtt-3.1.toml",
+                "difference",
+                "mqtt_3_1",
+            )?,
             v311: statements("mqtt-3.1.1.toml")?,
             v5: statements("mqtt-5.0.toml")?,
-            errors: numbered(&read(&packets)?, "v5.error", "packet", &["condition"])
-                .map_err(|error| format!("{}: {error}", packets.display()))?,
+            errors: list(
+                "whinchat-codec/testdata/spec/packets.toml",
+                "v5.error",
+                "condition",
+            )?,
             rows: rows(&failures),
             others: defined(&failures)
                 .into_iter()
@@ -192,14 +201,14 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The entries of a list in TOML: the table at the dotted `name`, its `id`, and the fields that are asked for.
-fn numbered(
-    list: &str,
-    name: &str,
-    section: &str,
-    texts: &[&str],
-) -> Result<Vec<Statement>, String> {
+/// The entries of a list in TOML: the table at the dotted `name`, its `id`, and the field that says what is asked. Its
+/// `section` belongs to one of the list's `chapters`, if it has any.
+fn listed(list: &str, name: &str, text: &str) -> Result<Vec<Statement>, String> {
     let whole: toml::Table = list.parse().map_err(|error| format!("{error}"))?;
+    let chapters = whole
+        .get("chapters")
+        .and_then(toml::Value::as_array)
+        .cloned();
     let mut value = toml::Value::Table(whole);
     for part in name.split('.') {
         value = value
@@ -207,26 +216,50 @@ fn numbered(
             .cloned()
             .ok_or_else(|| format!("there is no [[{name}]]"))?;
     }
+    let field = |entry: &toml::Value, key: &str| {
+        let text = entry
+            .get(key)
+            .and_then(toml::Value::as_str)
+            .map(str::to_owned);
+        text.ok_or_else(|| format!("an entry of [[{name}]] has no {key}"))
+    };
     let entries = value.as_array().filter(|entries| !entries.is_empty());
     entries
         .ok_or_else(|| format!("there is no [[{name}]]"))?
         .iter()
         .map(|entry| {
-            let text = |key: &str| {
-                let text = entry.get(key).and_then(toml::Value::as_str);
-                text.ok_or_else(|| format!("an entry of [[{name}]] has no {key}"))
+            let id = field(entry, "id")?;
+            let chapter = match &chapters {
+                Some(chapters) => {
+                    let section = field(entry, "section")?;
+                    let mut titles = chapters.iter().filter_map(toml::Value::as_str);
+                    let title = titles.find(|title| is_in_chapter(&section, title));
+                    Some(
+                        title
+                            .ok_or_else(|| format!("{id} is in no chapter"))?
+                            .to_owned(),
+                    )
+                }
+                None => None,
             };
             Ok(Statement {
-                id: text("id")?.to_owned(),
-                section: text(section)?.to_owned(),
-                text: texts
-                    .iter()
-                    .map(|key| text(key))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .join(" "),
+                id,
+                chapter,
+                text: field(entry, text)?,
             })
         })
         .collect()
+}
+
+/// Whether `3.1.2.5 Will Flag` is in `3.1 CONNECT`.
+fn is_in_chapter(section: &str, chapter: &str) -> bool {
+    let number = |title: &str| title.split(' ').next().unwrap_or_default().to_owned();
+    let two: Vec<String> = number(section)
+        .split('.')
+        .take(2)
+        .map(str::to_owned)
+        .collect();
+    two.join(".") == number(chapter)
 }
 
 /// The rows `| T-12 | input | what is right |` of the page, each with the heading above it.
@@ -244,7 +277,7 @@ fn rows(page: &str) -> Vec<Statement> {
         {
             rows.push(Statement {
                 id: (*id).to_owned(),
-                section: heading.to_owned(),
+                chapter: Some(heading.to_owned()),
                 text: format!("{input}: {right}"),
             });
         }
@@ -347,13 +380,13 @@ pub(crate) fn of_name(name: &str) -> Option<(Option<Version>, String)> {
 
 #[cfg(test)]
 pub(crate) mod unit {
-    use super::{Lists, Statement, Version, defined, numbered, numbers, of_name, ours, rows};
+    use super::{Lists, Statement, Version, defined, listed, numbers, of_name, ours, rows};
 
     fn list(ids: &[&str]) -> Vec<Statement> {
         ids.iter()
             .map(|id| Statement {
                 id: (*id).to_owned(),
-                section: "1.2 Part".to_owned(),
+                chapter: None,
                 text: "It holds.".to_owned(),
             })
             .collect()
@@ -418,17 +451,25 @@ pub(crate) mod unit {
     }
 
     #[test]
-    fn a_list_is_read_with_its_sections() {
-        let found = numbered(
-            "[[v5.error]]\nid = \"E5-1\"\npacket = \"any\"\ncondition = \"odd\"",
-            "v5.error",
-            "packet",
-            &["condition"],
-        )
-        .unwrap();
-        assert_eq!(found[0].section, "any");
-        assert_eq!(found[0].text, "odd");
-        assert!(numbered("[x]", "statement", "section", &[]).is_err());
+    fn a_list_is_read_with_its_chapters() {
+        let list = "chapters = [\"3.1 CONNECT\", \"3.10 UNSUBSCRIBE\", \"6 WebSocket\"]\n\
+            [[statement]]\nid = \"A\"\nsection = \"3.10.4 Actions\"\nrequirement = \"odd\"\n\
+            [[statement]]\nid = \"B\"\nsection = \"6 Using\"\nrequirement = \"even\"";
+        let found = listed(list, "statement", "requirement").unwrap();
+        assert_eq!(found[0].chapter.as_deref(), Some("3.10 UNSUBSCRIBE"));
+        assert_eq!(found[1].chapter.as_deref(), Some("6 WebSocket"));
+        assert_eq!(found[1].text, "even");
+        let strange = list.replace("6 Using", "7 Using");
+        assert_eq!(
+            listed(&strange, "statement", "requirement").unwrap_err(),
+            "B is in no chapter"
+        );
+        let error = "[[v5.error]]\nid = \"E5-1\"\ncondition = \"odd\"";
+        assert_eq!(
+            listed(error, "v5.error", "condition").unwrap()[0].chapter,
+            None
+        );
+        assert!(listed("[x]", "statement", "requirement").is_err());
     }
 
     #[test]
@@ -438,7 +479,7 @@ pub(crate) mod unit {
             rows(page),
             [Statement {
                 id: "T-01".to_owned(),
-                section: "Framing".to_owned(),
+                chapter: Some("Framing".to_owned()),
                 text: "a bomb: close".to_owned()
             }]
         );

@@ -248,7 +248,7 @@ impl Report {
                     .of_version(version)
                     .filter(|one| one.statement.chapter() == *chapter)
                     .map(|one| one.state);
-                (*chapter, states.collect::<Count>())
+                (chapter.as_str(), states.collect::<Count>())
             })
             .filter(|(_, count)| count.statements() > 0)
             .collect()

@@ -55,7 +55,7 @@ impl Choice {
                 let chapter = chapter.to_lowercase();
                 chapter == wanted || chapter.split(' ').any(|word| word == wanted)
             })
-            .copied()
+            .map(String::as_str)
             .collect();
         if found.is_empty() {
             let mut known = Vec::new();
