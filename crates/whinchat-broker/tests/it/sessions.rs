@@ -157,6 +157,7 @@ mod queues {
         .await;
     }
 
+    /// v311 [MQTT-4.8.0-2]
     #[tokio::test]
     async fn a_full_queue_refuses_publishers_where_that_is_configured() {
         on_every_broker_with(three(QueueOverflow::Refuse), async |broker| {

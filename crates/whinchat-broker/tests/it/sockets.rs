@@ -42,6 +42,7 @@ async fn converse_in_every_version(broker: &TestBroker, endpoint: &Endpoint) {
     broker.settle().await;
 }
 
+/// v5 [MQTT-4.2.0-1], v311 [MQTT-7.1.1-1]
 #[tokio::test]
 async fn tcp() {
     on_every_broker_with(on_ipv4, async |broker| {

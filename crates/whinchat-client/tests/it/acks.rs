@@ -30,6 +30,7 @@ async fn asking_for_the_next_message_acknowledges_the_one_before() {
     connection.expect_puback(8).await;
 }
 
+/// v5 [MQTT-4.5.0-2]
 #[tokio::test(start_paused = true)]
 async fn qos_2_is_received_once_and_completed() {
     let (_broker, mut connection, _client, mut stream) = subscribed().await;
@@ -167,6 +168,7 @@ async fn what_a_dropped_stream_had_not_handed_out_goes_to_unclaimed() {
     connection.expect_puback(3).await;
 }
 
+/// v5 [MQTT-4.5.0-2]
 #[tokio::test(start_paused = true)]
 async fn unsubscribing_a_stream_acknowledges_what_nobody_wants_any_more() {
     let (_broker, mut connection, _client, mut stream) = subscribed().await;
@@ -236,6 +238,7 @@ async fn topic_aliases_of_the_broker_are_resolved() {
     assert_eq!(text(&stream.next().await.unwrap()), "a/b=2");
 }
 
+/// v5 [MQTT-4.5.0-2], v311 [MQTT-4.5.0-2]
 #[tokio::test(start_paused = true)]
 async fn all_versions_acknowledge_alike() {
     for version in [

@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::{Broker, result};
 
+/// Over TCP. v5 [MQTT-4.2.0-1], v311 [MQTT-7.1.2-1]
 #[test]
 fn lines_keep_their_order_and_the_end_waits_for_the_acks() {
     let broker = Broker::start();
