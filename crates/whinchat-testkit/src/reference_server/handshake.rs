@@ -45,16 +45,24 @@ impl Server {
             return Err(ConnAckReason::ClientIdentifierNotValid);
         }
         let login = (connect.user_name.as_deref(), connect.password.as_deref());
-        if self.asks_for_login && login != (Some("known"), Some(b"secret")) {
+        if self.offered.asks_for_login && login != (Some("known"), Some(b"secret")) {
             return Err(ConnAckReason::BadUserNameOrPassword);
         }
         let method = connect.properties.authentication_method();
         if method.is_some_and(|method| method != METHOD) {
             return Err(ConnAckReason::BadAuthenticationMethod);
         }
-        let will_topic = connect.will.as_ref().map(|will| will.topic.as_str());
-        if will_topic.is_some_and(is_denied) {
+        let Some(will) = &connect.will else {
+            return Ok(());
+        };
+        if is_denied(&will.topic) || will.topic.starts_with('$') {
             return Err(ConnAckReason::NotAuthorized);
+        }
+        if will.qos > self.offered.limits.maximum_qos {
+            return Err(ConnAckReason::QoSNotSupported); // v5 [MQTT-3.2.2-12]
+        }
+        if will.retain && !self.offered.limits.retain_available {
+            return Err(ConnAckReason::RetainNotSupported); // v5 [MQTT-3.2.2-13]
         }
         Ok(())
     }
@@ -104,7 +112,7 @@ impl Server {
         let now = self.now;
         let connect = self.client(number).connect.take();
         let connect = connect.expect("there is a CONNECT until it is answered");
-        let mut properties = ConnAckProperties::new();
+        let mut properties = self.announced(connect.keep_alive);
         let id = if connect.client_id.is_empty() {
             let id = format!("assigned-{number}");
             properties
@@ -140,6 +148,26 @@ impl Server {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.expiry_interval = seconds;
         }
+    }
+
+    /// What is not offered; the engine says the rest itself.
+    fn announced(&self, keep_alive: u16) -> ConnAckProperties {
+        let mut properties = ConnAckProperties::new();
+        if !self.offered.wildcards {
+            properties.set_wildcard_subscription_available(false);
+        }
+        if !self.offered.subscription_ids {
+            properties.set_subscription_identifier_available(false);
+        }
+        if !self.offered.shared_subscriptions {
+            properties.set_shared_subscription_available(false);
+        }
+        if let Some(max) = self.offered.keep_alive_max
+            && (keep_alive == 0 || keep_alive > max)
+        {
+            properties.set_server_keep_alive(max); // v5 [MQTT-3.1.2-21]
+        }
+        properties
     }
 
     /// Ends the connection that has this client id, and the session where that is due.

@@ -11,6 +11,7 @@
 mod ending;
 mod handshake;
 mod message;
+mod offered;
 mod routing;
 mod server;
 mod stream;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use whinchat_conformance::{Setup, Target};
 
+pub use self::offered::Offered;
 use self::server::Server;
 pub use self::stream::ReferenceStream;
 
@@ -34,16 +36,11 @@ pub struct ReferenceServer {
 }
 
 impl ReferenceServer {
-    /// A server that takes everybody.
-    pub fn new() -> Self {
-        Self::with_login(false)
-    }
-
-    /// A server that takes nobody but the user `known` with the password `secret`, if it asks for a login.
-    pub fn with_login(asks_for_login: bool) -> Self {
+    /// A server that has seen nobody.
+    pub fn new(offered: Offered) -> Self {
         Self {
-            server: Rc::new(RefCell::new(Server::new(asks_for_login))),
-            asks_for_login,
+            server: Rc::new(RefCell::new(Server::new(offered))),
+            asks_for_login: offered.asks_for_login,
         }
     }
 
@@ -58,12 +55,6 @@ impl ReferenceServer {
     }
 }
 
-impl Default for ReferenceServer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Target for ReferenceServer {
     type Stream = ReferenceStream;
 
@@ -73,6 +64,10 @@ impl Target for ReferenceServer {
 
     async fn pass(&self, time: Duration) {
         self.advance(time);
+    }
+
+    fn moves_clock(&self) -> bool {
+        true
     }
 
     async fn settle(&self, _pause: Duration) {}

@@ -137,7 +137,7 @@ impl Server {
             None => {
                 session
                     .state
-                    .enqueue(now, routed, options, &self.limits.queue, |_| {});
+                    .enqueue(now, routed, options, &self.offered.limits.queue, |_| {});
             }
         }
     }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use whinchat_codec::{
     Connect, DecodeLimits, DisconnectReason, PacketRef, SubscriptionOptions, Will, decode,
 };
-use whinchat_session::{Connection, Event, Instant, SessionLimits, SessionState};
+use whinchat_session::{Connection, Event, Instant, SessionState};
 use whinchat_topic::TopicFilterBuf;
 
 use super::ending::Ending;
 use super::message::{Group, Outbox, Published, Routed};
+use super::offered::Offered;
 
 /// The number of a connection.
 pub(super) type Number = u64;
@@ -20,8 +21,7 @@ pub(super) type Number = u64;
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) now: Instant,
-    pub(super) limits: SessionLimits,
-    pub(super) asks_for_login: bool,
+    pub(super) offered: Offered,
     pub(super) clients: BTreeMap<Number, Client>,
     /// By client id.
     pub(super) sessions: BTreeMap<String, Session>,
@@ -77,11 +77,10 @@ pub(super) struct Subscription {
 }
 
 impl Server {
-    pub(super) fn new(asks_for_login: bool) -> Self {
+    pub(super) fn new(offered: Offered) -> Self {
         Self {
             now: Instant::from_millis(0),
-            limits: SessionLimits::default(),
-            asks_for_login,
+            offered,
             clients: BTreeMap::new(),
             sessions: BTreeMap::new(),
             retained: BTreeMap::new(),
@@ -94,7 +93,7 @@ impl Server {
     pub(super) fn open(&mut self) -> Number {
         self.opened += 1;
         let client = Client {
-            engine: Connection::server(self.now, &self.limits),
+            engine: Connection::server(self.now, &self.offered.limits),
             outbox: Outbox::default(),
             input: Vec::new(),
             reader: None,

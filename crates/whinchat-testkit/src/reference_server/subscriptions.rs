@@ -70,11 +70,22 @@ impl Server {
         if is_denied(filter.as_str()) {
             return Err(SubAckReason::NotAuthorized);
         }
+        if filter.is_wildcard() && !self.offered.wildcards {
+            return Err(SubAckReason::WildcardSubscriptionsNotSupported);
+        }
+        if group.is_some() && !self.offered.shared_subscriptions {
+            return Err(SubAckReason::SharedSubscriptionsNotSupported);
+        }
+        if id.is_some() && !self.offered.subscription_ids {
+            return Err(SubAckReason::SubscriptionIdentifiersNotSupported);
+        }
+        let mut options = asked.options;
+        options.qos = options.qos.min(self.offered.limits.maximum_qos); // v5 [MQTT-3.2.2-10]
         let subscription = Subscription {
             text: asked.filter.to_owned(),
             filter: filter.to_owned(),
             group,
-            options: asked.options,
+            options,
             id,
         };
         let session = self
