@@ -3,16 +3,18 @@
 //!
 //! Not published. Nothing but tests and benches depends on it.
 
+#[cfg(feature = "transcripts")]
+mod arguments;
 mod builders;
 mod clock;
 pub mod fuzzing;
 mod link;
 mod message;
-mod notation;
 mod output;
 mod pair;
-#[cfg(feature = "reference-server")]
+#[cfg(feature = "transcripts")]
 pub mod reference_server;
+#[cfg(feature = "transcripts")]
 pub mod transcript;
 
 pub use builders::{PublishBuilder, connect, id, publish};

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! `>` is a packet to the engine, `*` a command of the application or of time, `<` a packet from
-//! the engine, `!` an event. A step has exactly the packets and events that stand behind it.
-//! `reason=*` stands for any reason string. The start names the role, then options:
+//! the engine, `!` an event. A step has exactly the packets and events that stand behind it. Packets
+//! are written as `whinchat-conformance` has them, and so are the words of a command that makes one.
+//! The start names the role, then options:
 //!
 //! - `connected`: the handshake is over; further words are those of its CONNECT, and of its
 //!   CONNACK where they begin with `server.`;
@@ -23,18 +24,18 @@
 
 use core::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use whinchat_codec::{
-    AuthReason, ConnAckProperties, ConnAckReason, DecodeLimits, DisconnectProperties,
-    DisconnectReason, Packet, PacketRef, ProtocolVersion, PubAckProperties, PubAckReason, QoS,
-    SubAckProperties, SubAckReason, UnsubAckProperties, UnsubAckReason, Unsubscribe, decode,
+    DecodeLimits, Packet, PacketRef, ProtocolVersion, PubAckReason, QoS, SubAckProperties,
+    SubAckReason, UnsubAckProperties, UnsubAckReason, decode,
 };
+use whinchat_conformance::notation::{Ids, Names, Reading, Speaker, Template, format};
 use whinchat_session::{
     ConnAckOptions, Connection, Delivery, DeliveryOptions, Event, QueueLimits, QueuePolicy, Role,
     SessionLimits, SessionState, Ticket, Violation,
 };
 
-use crate::notation::{self, Arguments};
+use crate::arguments::{self, Arguments};
 use crate::{Clock, TestMessage, TestOutput};
 
 /// Runs all scenes of one file. `name` is for the report.
@@ -100,7 +101,7 @@ fn scenes(text: &str) -> Vec<Scene<'_>> {
 fn read_steps<'a>(steps: &mut Vec<Step<'a>>, line: usize, text: &'a str) {
     let mut marker = String::new();
     let mut segment: Vec<String> = Vec::new();
-    let mut words = notation::words(text);
+    let mut words = arguments::words(text);
     words.push("end".into());
     for word in words {
         let is_marker = matches!(word.as_str(), ">" | "<" | "!" | "*" | "end");
@@ -135,7 +136,12 @@ fn run(name: &str, scene: &Scene<'_>) -> Option<String> {
         world.act(&step.action);
         let packets = world.sent();
         let events = core::mem::take(&mut world.events);
-        if !are_as_written(&step.packets, &packets) || !are_as_written(&step.events, &events) {
+        if !world.are_as_written(&step.packets, &packets) || step.events != events {
+            let version = world.connection.version();
+            let packets: Vec<String> = packets
+                .iter()
+                .map(|packet| format(packet, version, &Names::plain()))
+                .collect();
             return Some(format!(
                 "{name}:{}: {}\n    {}\n    expected < {:?} ! {:?}\n    got      < {:?} ! {:?}",
                 step.line, scene.title, step.text, step.packets, step.events, packets, events
@@ -143,15 +149,6 @@ fn run(name: &str, scene: &Scene<'_>) -> Option<String> {
         }
     }
     None
-}
-
-/// Equality, but that `reason=*` at the end stands for any text that is not ours to word.
-fn are_as_written(written: &[String], got: &[String]) -> bool {
-    let is_as_written = |(written, got): (&String, &String)| match written.strip_suffix('*') {
-        Some(start) if start.ends_with("reason=") => got.starts_with(start),
-        _ => written == got,
-    };
-    written.len() == got.len() && written.iter().zip(got).all(is_as_written)
 }
 
 /// One engine with its session and its application.
@@ -171,7 +168,7 @@ struct World {
 impl World {
     /// The start of a scene, as the module describes it.
     fn new(version: ProtocolVersion, start: &str) -> Self {
-        let words = notation::words(start);
+        let words = arguments::words(start);
         let mut arguments = Arguments::new(start, &words);
         let a = &mut arguments;
         let role = match a.next().as_deref() {
@@ -273,16 +270,15 @@ impl World {
         }
     }
 
-    /// The packets that the engine has sent since the last step, in words.
-    fn sent(&mut self) -> Vec<String> {
-        let bytes = self.out.buffer.split().freeze();
-        let mut rest = bytes;
+    /// The packets that the engine has sent since the last step.
+    fn sent(&mut self) -> Vec<Packet> {
+        let mut rest = self.out.buffer.split().freeze();
         let mut packets = Vec::new();
         while !rest.is_empty() {
             let limits = DecodeLimits::default();
             match Packet::decode(&rest, self.connection.version(), &limits) {
                 Ok(Some((packet, len))) => {
-                    packets.push(notation::format(&packet));
+                    packets.push(packet);
                     rest.advance(len);
                 }
                 other => panic!("the engine sent no packet: {other:?} in {rest:?}"),
@@ -291,19 +287,28 @@ impl World {
         packets
     }
 
+    /// Whether the packets are those that are written, and nothing is in them that is not.
+    fn are_as_written(&self, written: &[String], sent: &[Packet]) -> bool {
+        let reading = Reading {
+            names: &Names::plain(),
+            version: self.connection.version(),
+            strict: true,
+            exact: true,
+        };
+        let is_as_written = |(written, packet): (&String, &Packet)| {
+            let template = Template::parse(written).unwrap_or_else(|error| panic!("{error}"));
+            template.matches(packet, &reading).is_ok()
+        };
+        written.len() == sent.len() && written.iter().zip(sent).all(is_as_written)
+    }
+
     fn receive(&mut self, text: &str) {
         let bytes = match text.strip_prefix("bytes ") {
             Some(hex) => hex
                 .split(' ')
                 .map(|byte| u8::from_str_radix(byte, 16).expect("a hexadecimal byte"))
                 .collect(),
-            None => {
-                let mut bytes = BytesMut::new();
-                notation::parse(text, self.version)
-                    .encode(self.version, &mut bytes)
-                    .unwrap_or_else(|error| panic!("{error}: {text}"));
-                bytes.freeze()
-            }
+            None => bytes(text, self.version),
         };
         self.receive_bytes(bytes);
     }
@@ -432,7 +437,7 @@ impl World {
     }
 
     fn command(&mut self, text: &str) {
-        let words = notation::words(text);
+        let words = arguments::words(text);
         let (name, rest) = words.split_first().expect("a command has a name");
         let mut arguments = Arguments::new(text, rest);
         self.run_command(name, &mut arguments, text);
@@ -441,6 +446,7 @@ impl World {
 
     fn run_command(&mut self, name: &str, a: &mut Arguments<'_>, text: &str) {
         let now = self.clock.now();
+        let ticket = Ticket::new(a.number("ticket").unwrap_or(0));
         let Self {
             connection,
             session,
@@ -450,78 +456,66 @@ impl World {
         let mut refused = None;
         match name {
             "connect" => {
-                let line = text.replacen("connect", "CONNECT", 1);
-                while a.next().is_some() {}
-                let Packet::Connect(connect) = notation::parse(&line, self.version) else {
-                    panic!("not a CONNECT: {line}");
+                let Packet::Connect(connect) = packet("CONNECT", &a.rest(), self.version) else {
+                    panic!("not a CONNECT: {text}");
                 };
                 self.role = Role::Client;
                 *connection = Connection::client(now, &connect, &self.limits, out)
                     .expect("a CONNECT that can be written");
             }
             "accept" => {
-                let session_present = a.flag("present");
-                let mut properties = ConnAckProperties::new();
-                notation::connack_properties(a, &mut properties);
+                let Packet::ConnAck(connack) = packet("CONNACK 00", &a.rest(), V5) else {
+                    panic!("not a CONNACK: {text}");
+                };
                 let options = ConnAckOptions::new()
-                    .with_session_present(session_present)
-                    .with_properties(properties);
+                    .with_session_present(connack.session_present)
+                    .with_properties(connack.properties);
                 connection.accept(now, session, options, out);
             }
             "refuse" => {
-                let mut properties = ConnAckProperties::new();
-                notation::connack_properties(a, &mut properties);
-                let reason = ConnAckReason::from_code(a.code()).expect("a CONNACK code");
-                connection.refuse(reason, properties, out);
+                let Packet::ConnAck(connack) = packet("CONNACK", &a.rest(), V5) else {
+                    panic!("not a CONNACK: {text}");
+                };
+                connection.refuse(connack.reason, connack.properties, out);
             }
             "ack" => {
-                let id = a.packet_id();
-                let ticket = Ticket::new(a.number("ticket").unwrap_or(0));
-                let mut properties = PubAckProperties::new();
-                notation::diagnostics!(a, properties);
-                let reason = PubAckReason::from_code(a.code()).expect("a PUBACK code");
+                let Packet::PubAck(puback) = packet("PUBACK", &a.rest(), V5) else {
+                    panic!("not a PUBACK: {text}");
+                };
+                let (id, reason) = (puback.packet_id, puback.reason);
                 refused = connection
-                    .acknowledge_with(now, session, id, reason, &properties, ticket, out)
+                    .acknowledge_with(now, session, id, reason, &puback.properties, ticket, out)
                     .err();
             }
             "suback" => {
-                let id = a.packet_id();
-                let ticket = Ticket::new(a.number("ticket").unwrap_or(0));
-                let mut properties = SubAckProperties::new();
-                notation::diagnostics!(a, properties);
-                let mut reasons = Vec::new();
-                while let Some(word) = a.next() {
-                    reasons.push(SubAckReason::from_code(a.hex(&word)).expect("a SUBACK code"));
-                }
+                let Packet::SubAck(suback) = packet("SUBACK", &a.rest(), V5) else {
+                    panic!("not a SUBACK: {text}");
+                };
+                let (id, reasons) = (suback.packet_id, &suback.reasons);
                 refused = connection
-                    .suback(now, id, &reasons, properties, ticket, out)
+                    .suback(now, id, reasons, suback.properties, ticket, out)
                     .err();
             }
             "unsuback" => {
-                let id = a.packet_id();
-                let mut reasons = Vec::new();
-                while let Some(word) = a.next() {
-                    let reason = UnsubAckReason::from_code(a.hex(&word));
-                    reasons.push(reason.expect("an UNSUBACK code"));
-                }
-                let none = UnsubAckProperties::new();
+                let Packet::UnsubAck(unsuback) = packet("UNSUBACK", &a.rest(), V5) else {
+                    panic!("not an UNSUBACK: {text}");
+                };
+                let (id, reasons) = (unsuback.packet_id, &unsuback.reasons);
                 refused = connection
-                    .unsuback(now, id, &reasons, none, Ticket::NONE, out)
+                    .unsuback(now, id, reasons, unsuback.properties, ticket, out)
                     .err();
             }
             "deliver" | "publish" => {
-                let qos = a.qos();
-                let retain = a.flag("retain");
-                let mut ids = Vec::new();
-                while let Some(id) = a.number("sub") {
-                    ids.push(id);
-                }
-                let lifetime = a.number("expiry").map(Duration::from_secs);
-                let topic = a.topic();
-                let mut message = TestMessage::new(&topic, a.payload());
-                message.expires_at = lifetime.map(|lifetime| now.saturating_add(lifetime));
-                let options = DeliveryOptions::new(qos)
-                    .with_retain(retain)
+                let Packet::Publish(publish) = packet("PUBLISH", &with_id(a.rest()), V5) else {
+                    panic!("not a PUBLISH: {text}");
+                };
+                let ids: Vec<u32> = publish.properties.subscription_identifiers().collect();
+                let lifetime = publish.properties.message_expiry_interval();
+                let mut message = TestMessage::new(&publish.topic, publish.payload);
+                message.expires_at = lifetime
+                    .map(|seconds| now.saturating_add(Duration::from_secs(u64::from(seconds))));
+                let options = DeliveryOptions::new(publish.guarantee.qos())
+                    .with_retain(publish.retain)
                     .with_subscription_ids(&ids);
                 let delivery = if name == "publish" {
                     connection.publish(now, session, &message, &options, out)
@@ -539,17 +533,19 @@ impl World {
                 }
             }
             "subscribe" => {
-                let mut subscribe = notation::parse_subscribe(a, crate::id(1));
+                let Packet::Subscribe(mut subscribe) = packet("SUBSCRIBE id1", &a.rest(), V5)
+                else {
+                    panic!("not a SUBSCRIBE: {text}");
+                };
                 match connection.subscribe(now, session, &mut subscribe, out) {
                     Ok(id) => self.events.push(format!("sent id{id}")),
                     Err(error) => refused = Some(error),
                 }
             }
             "unsubscribe" => {
-                let mut unsubscribe = Unsubscribe {
-                    packet_id: crate::id(1),
-                    properties: Default::default(),
-                    filters: vec![a.topic()],
+                let Packet::Unsubscribe(mut unsubscribe) = packet("UNSUBSCRIBE id1", &a.rest(), V5)
+                else {
+                    panic!("not an UNSUBSCRIBE: {text}");
                 };
                 match connection.unsubscribe(now, session, &mut unsubscribe, out) {
                     Ok(id) => self.events.push(format!("sent id{id}")),
@@ -557,18 +553,20 @@ impl World {
                 }
             }
             "auth" => {
-                let auth = notation::parse_auth(a, text);
-                let reason: AuthReason = auth.reason;
+                let Packet::Auth(auth) = packet("AUTH", &a.rest(), V5) else {
+                    panic!("not an AUTH: {text}");
+                };
                 refused = connection
-                    .send_auth(now, reason, auth.properties, out)
+                    .send_auth(now, auth.reason, auth.properties, out)
                     .err();
             }
             "disconnect" => {
-                let mut properties = DisconnectProperties::new();
-                notation::number_properties!(a, properties, "expiry" set_session_expiry_interval);
-                notation::diagnostics!(a, properties);
-                let reason = DisconnectReason::from_code(a.code()).expect("a DISCONNECT code");
-                refused = connection.disconnect(reason, properties, out).err();
+                let Packet::Disconnect(disconnect) = packet("DISCONNECT", &a.rest(), V5) else {
+                    panic!("not a DISCONNECT: {text}");
+                };
+                refused = connection
+                    .disconnect(disconnect.reason, disconnect.properties, out)
+                    .err();
             }
             "commit" => {
                 let up_to = match a.next().as_deref() {
@@ -633,6 +631,41 @@ impl World {
             }
         }
         self.clock.advance_to(until);
+    }
+}
+
+/// What a command says is said in the words of 5.0, whatever the engine makes of it.
+const V5: ProtocolVersion = ProtocolVersion::V5;
+
+/// A packet that an application has in mind: a name, and the words of a command.
+fn packet(name: &str, words: &str, version: ProtocolVersion) -> Packet {
+    let bytes = bytes(&format!("{name} {words}"), version);
+    match Packet::decode(&bytes, version, &DecodeLimits::default()) {
+        Ok(Some((packet, _))) => packet,
+        other => panic!("{name} {words} is no packet: {other:?}"),
+    }
+}
+
+fn bytes(text: &str, version: ProtocolVersion) -> Bytes {
+    let speaker = Speaker {
+        names: &Names::plain(),
+        version,
+        client_id: "",
+        ids: &Ids::default(),
+        user_name: None,
+        password: None,
+    };
+    let bytes = Template::parse(text).and_then(|packet| packet.encode(&speaker));
+    bytes.unwrap_or_else(|error| panic!("{error} in: {text}"))
+}
+
+/// A message to send has no packet id yet; in its PUBLISH one has to stand.
+fn with_id(words: String) -> String {
+    match words.as_str() {
+        acknowledged if acknowledged.starts_with("q1") || acknowledged.starts_with("q2") => {
+            format!("id1 {acknowledged}")
+        }
+        _ => words,
     }
 }
 
