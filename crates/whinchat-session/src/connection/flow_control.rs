@@ -9,6 +9,7 @@ use whinchat_codec::ProtocolVersion;
 
 use super::Connection;
 use crate::Violation;
+use crate::state::Receiver;
 
 /// How many messages may be in flight at a time, by what we want and what the peer takes.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +65,12 @@ impl Connection {
 
     /// Whether the peer holds more QoS 2 ids than two connections that keep to our Receive Maximum
     /// can leave behind. Those of the first are released at the start of the second, so that more
-    /// only come together when they never are.
+    /// only come together when they never are. What counts is the largest Receive Maximum that the
+    /// session has seen: ids of a connection with a larger one may still be held.
     #[inline]
-    pub(super) fn check_held_ids(&self, held: usize) -> Result<(), Violation> {
-        if self.version.is_v5() && held >= 2 * usize::from(self.receive_maximum) {
+    pub(super) fn check_held_ids(&self, receiver: &mut Receiver) -> Result<(), Violation> {
+        receiver.note_receive_maximum(self.receive_maximum);
+        if self.version.is_v5() && receiver.len() >= 2 * receiver.receive_maximum() {
             return Err(Violation::ReceiveMaximumExceeded {
                 max: self.receive_maximum,
             });

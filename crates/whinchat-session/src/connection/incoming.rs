@@ -52,7 +52,7 @@ impl Connection {
                 let known = session.receiver.as_ref().and_then(|held| held.state(id));
                 let repeated_on = match known {
                     None => {
-                        self.check_held_ids(session.held_ids())?;
+                        self.check_held_ids(session.receiver_mut())?;
                         self.count_incoming()?;
                         session.receiver_mut().set(id, Incoming::Deciding);
                         self.answers.push_undecided(id, undecided);

@@ -58,6 +58,10 @@ impl Connection {
             if out.is_full() {
                 return Delivery::Dropped(DropReason::PeerTooSlow);
             }
+            let sender = session.sender.as_ref();
+            if sender.is_some_and(|sender| sender.queue.has_at_most_once()) {
+                return self.enqueue(now, session, message, options, out);
+            }
             return match self.send_at_most_once(now, &writing, out) {
                 Ok(()) => Delivery::Sent(None),
                 Err(reason) => Delivery::Dropped(reason),

@@ -24,6 +24,8 @@ pub(crate) struct Queued<M> {
 pub(crate) struct Queue<M> {
     messages: VecDeque<Queued<M>>,
     bytes: u64,
+    /// How many of them have QoS 0.
+    at_most_once: usize,
     overflowed: bool,
 }
 
@@ -36,6 +38,7 @@ impl<M> Queue<M> {
         Self {
             messages: VecDeque::new(),
             bytes: 0,
+            at_most_once: 0,
             overflowed: false,
         }
     }
@@ -48,6 +51,12 @@ impl<M> Queue<M> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// Whether a message of QoS 0 waits: another one must not overtake it.
+    #[inline]
+    pub(crate) const fn has_at_most_once(&self) -> bool {
+        self.at_most_once > 0
     }
 
     pub(crate) const fn bytes(&self) -> u64 {
@@ -72,22 +81,32 @@ impl<M> Queue<M> {
 impl<M: Message> Queue<M> {
     /// Appends without a look at the limits.
     pub(crate) fn push(&mut self, queued: Queued<M>) {
-        self.bytes += queued.message.byte_size() as u64;
+        self.count(&queued);
         self.messages.push_back(queued);
     }
 
     /// Puts a message in front of all others, without a look at the limits: it had its turn.
     pub(crate) fn push_front(&mut self, queued: Queued<M>) {
-        self.bytes += queued.message.byte_size() as u64;
+        self.count(&queued);
         self.messages.push_front(queued);
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Queued<M>> {
         let queued = self.messages.pop_front()?;
-        self.bytes -= queued.message.byte_size() as u64;
+        self.uncount(&queued);
         give_back(&mut self.messages);
         Some(queued)
+    }
+
+    fn count(&mut self, queued: &Queued<M>) {
+        self.bytes += queued.message.byte_size() as u64;
+        self.at_most_once += usize::from(queued.qos == QoS::AtMostOnce);
+    }
+
+    fn uncount(&mut self, queued: &Queued<M>) {
+        self.bytes -= queued.message.byte_size() as u64;
+        self.at_most_once -= usize::from(queued.qos == QoS::AtMostOnce);
     }
 
     /// Appends within the limits. `on_dropped` hears of older messages that make room.
@@ -149,7 +168,7 @@ impl<M: Message> Queue<M> {
     ) {
         for queued in core::mem::take(&mut self.messages) {
             if select(&queued.message) {
-                self.bytes -= queued.message.byte_size() as u64;
+                self.uncount(&queued);
                 on_taken(queued);
             } else {
                 self.messages.push_back(queued);

@@ -35,6 +35,8 @@ pub(crate) enum Incoming {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receiver {
     held: HashMap<PacketId, Incoming>,
+    /// The largest that one of its connections had.
+    receive_maximum: u16,
 }
 
 impl Receiver {
@@ -62,6 +64,18 @@ impl Receiver {
     /// Forgets what the application of an earlier connection had not decided on.
     pub(crate) fn forget_undecided(&mut self) {
         self.held.retain(|_, state| *state != Incoming::Deciding);
+    }
+
+    /// A connection with this Receive Maximum brings messages.
+    #[inline]
+    pub(crate) fn note_receive_maximum(&mut self, receive_maximum: u16) {
+        self.receive_maximum = self.receive_maximum.max(receive_maximum);
+    }
+
+    /// The largest Receive Maximum of its connections; after a restart at least what is held.
+    #[inline]
+    pub(crate) fn receive_maximum(&self) -> usize {
+        usize::from(self.receive_maximum)
     }
 
     pub(crate) fn len(&self) -> usize {

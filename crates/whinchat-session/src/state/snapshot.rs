@@ -232,6 +232,10 @@ impl<M: Message> SessionState<M> {
             let id = reader.packet_id()?;
             state.receiver_mut().set(id, Incoming::Recorded);
         }
+        if let Some(receiver) = state.receiver.as_mut() {
+            let held = u16::try_from(receiver.len()).unwrap_or(u16::MAX);
+            receiver.note_receive_maximum(held);
+        }
         if !reader.0.is_empty() {
             return Err(SnapshotError::TrailingBytes(reader.0.len()));
         }
