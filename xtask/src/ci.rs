@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{cargo, run as run_command};
 use crate::{
-    Outcome, bench, docs, features, fuzz, interop, no_arguments, no_std, package, setup, test,
-    tidy, vectors,
+    Outcome, bench, docs, features, fuzz, interop, models, no_arguments, no_std, package, setup,
+    test, tidy, vectors,
 };
 
 pub(crate) const USAGE: &str = "
@@ -65,6 +65,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "bench",
         run: || bench::run(&[]),
+    },
+    Step {
+        name: "models",
+        run: || models::run(&[]),
     },
     Step {
         name: "fuzz",

@@ -12,6 +12,7 @@ mod docs;
 mod features;
 mod fuzz;
 mod interop;
+mod models;
 mod no_std;
 mod package;
 mod process;
@@ -89,6 +90,12 @@ const CHORES: &[Chore] = &[
         summary: "other people's decoders against the codec's golden vectors",
         usage: vectors::USAGE,
         run: vectors::run,
+    },
+    Chore {
+        name: "models",
+        summary: "plain models against the engine and the broker, a million steps",
+        usage: models::USAGE,
+        run: models::run,
     },
     Chore {
         name: "interop",

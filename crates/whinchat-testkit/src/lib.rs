@@ -10,6 +10,8 @@ mod clock;
 pub mod fuzzing;
 mod link;
 mod message;
+#[cfg(feature = "models")]
+pub mod model;
 mod output;
 mod pair;
 #[cfg(feature = "transcripts")]

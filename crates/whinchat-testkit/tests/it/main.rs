@@ -1,3 +1,3 @@
-//! Tests of the test kit itself.
+//! The models, a few thousand steps of each, with all assertions of the code on.
 
-mod fuzzing;
+mod models;
