@@ -92,7 +92,7 @@ pub(crate) struct Lists {
     pub(crate) errors: Vec<Statement>,
     /// `T-n`, in the order of the page.
     pub(crate) rows: Vec<Statement>,
-    /// Limits `L-n` and invariants `A-n`, `I-n`.
+    /// All ids that our pages define: rows, limits `L-n`, invariants `A-n` and `I-n`.
     others: BTreeSet<String>,
 }
 
@@ -157,9 +157,7 @@ impl Lists {
             self.others.contains(id)
         }
     }
-}
 
-impl Lists {
     /// Of which version a mention is, if there is such a statement at all; none for what is everybody's.
     /// `named` is the version that stands by the id, if any does.
     ///

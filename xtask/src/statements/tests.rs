@@ -387,6 +387,12 @@ A> CONNECT clean  A< CONNACK 00
             claims(file, text),
             ["a bad string:2 v5 MQTT-1.5.4-1", "a bad string:2 v5 E5-1"]
         );
-        assert!(claims("crates/whinchat-codec/testdata/ids.txt", "v5 MQTT-1.5.4-1").is_empty());
+        assert!(
+            claims(
+                "crates/whinchat-codec/testdata/README.md",
+                "v5 MQTT-1.5.4-1"
+            )
+            .is_empty()
+        );
     }
 }

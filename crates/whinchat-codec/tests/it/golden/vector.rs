@@ -1,6 +1,6 @@
 //! The files under `testdata/`: reads vectors and refuses what their README does not describe.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,9 +49,8 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// All vectors of all files. Panics on an id that `ids.txt` does not have and on two vectors with the same input.
+/// All vectors of all files. Panics on two vectors with the same input.
 pub(crate) fn all() -> Vec<Vector> {
-    let ids = known_ids();
     let mut vectors = Vec::new();
     for directory in ["v31", "v311", "v5"] {
         let mut files: Vec<_> = fs::read_dir(testdata().join(directory))
@@ -60,19 +59,14 @@ pub(crate) fn all() -> Vec<Vector> {
             .collect();
         files.sort();
         for file in files {
-            read_file(directory, &file, &ids, &mut vectors);
+            read_file(directory, &file, &mut vectors);
         }
     }
     refuse_duplicates(&vectors);
     vectors
 }
 
-fn read_file(
-    directory: &str,
-    file: &Path,
-    ids: &BTreeSet<(String, String)>,
-    out: &mut Vec<Vector>,
-) {
+fn read_file(directory: &str, file: &Path, out: &mut Vec<Vector>) {
     let text = fs::read_to_string(file).unwrap();
     let name = file.strip_prefix(testdata()).unwrap().display();
     let mut block: Vec<(usize, &str)> = Vec::new();
@@ -92,10 +86,6 @@ fn read_file(
                 Some(vector.version),
                 "{place}: version of another directory"
             );
-            for id in &vector.ids {
-                let known = |version: &str| ids.contains(&(version.to_owned(), id.clone()));
-                assert!(known(directory) || known("any"), "{place}: unknown id {id}");
-            }
             out.push(vector);
             block.clear();
         }
@@ -234,20 +224,6 @@ fn hex(place: &str, text: &str) -> Vec<u8> {
         bytes.extend(piece.repeat(times.parse().unwrap()));
     }
     bytes
-}
-
-fn known_ids() -> BTreeSet<(String, String)> {
-    let text = fs::read_to_string(testdata().join("ids.txt")).unwrap();
-    let lines = text
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines
-        .flat_map(|line| {
-            let (version, ids) = line.split_once(' ').unwrap();
-            ids.split(' ')
-                .map(move |id| (version.to_owned(), id.to_owned()))
-        })
-        .collect()
 }
 
 fn refuse_duplicates(vectors: &[Vector]) {
