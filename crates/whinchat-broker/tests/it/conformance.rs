@@ -7,11 +7,15 @@ mod setups;
 
 use std::{cell::RefCell, collections::BTreeSet, io, time::Duration};
 
+use whinchat_codec::QoS;
 use whinchat_conformance::{Options, Target, Verdict, broker_scenes, plays, run};
 use whinchat_transport::Stream;
 
 use self::setups::{SETUPS, Setup};
-use crate::harness::{TestBroker, on_every_broker_with};
+use crate::{
+    harness::{TestBroker, on_every_broker_with},
+    peer::{Peer, V5},
+};
 
 /// A broker in one of the setups.
 struct Judged<'a> {
@@ -64,9 +68,21 @@ async fn play_in(setup: &Setup, options: &Options) -> (BTreeSet<String>, Vec<Str
                 Verdict::NotOffered(_) | Verdict::NotTested(_) => {}
             }
         }
+        assert_nothing_is_left(broker).await;
     })
     .await;
     (passed.into_inner(), failures.into_inner())
+}
+
+/// The player takes sessions and retained messages away when a scene has ended.
+async fn assert_nothing_is_left(broker: &TestBroker) {
+    broker.settle().await;
+    let sessions = broker.metrics().sum_gauge(|shard| shard.sessions.value());
+    assert_eq!(sessions, 0, "sessions that are left on {broker:?}");
+    let mut last = Peer::connected(broker, V5, "probe-last").await;
+    last.subscribe("#", QoS::AtMostOnce).await;
+    last.receive_nothing().await;
+    last.disconnect().await;
 }
 
 /// Plays every scene in all setups. Each passes in one at least, and fails in none.

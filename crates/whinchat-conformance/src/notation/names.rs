@@ -78,6 +78,11 @@ impl Names {
         }
     }
 
+    /// A client id of the player's own.
+    pub(crate) fn own_client_id(&self, id: &str) -> String {
+        String::from_utf8_lossy(&self.client_id(id.as_bytes())).into_owned()
+    }
+
     /// A topic of the wire as a transcript has it.
     pub(super) fn written_topic(&self, topic: &[u8]) -> Vec<u8> {
         let Some(Prefix { run, scene }) = &self.prefix else {

@@ -39,6 +39,7 @@ pub(super) struct Connection<S> {
     version: ProtocolVersion,
     /// Whether the next packet is the first.
     is_new: bool,
+    received_bytes: u64,
     /// Bytes of a packet that was sent in part, or that is none.
     unfinished: BytesMut,
 }
@@ -53,6 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             has_ended: false,
             version,
             is_new: true,
+            received_bytes: 0,
             unfinished: BytesMut::new(),
         }
     }
@@ -64,6 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     pub(super) fn set_version(&mut self, version: ProtocolVersion) {
         self.version = version;
+    }
+
+    /// The bytes of all packets that were read.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// Whether what was sent ends with a whole packet, so that another can be sent.
@@ -161,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(None);
         };
         let bytes = self.unread.split_to(len).freeze();
+        self.received_bytes += bytes.len() as u64;
         // A server that has no 5.0 answers in the form that it has.
         if self.is_new && self.version.is_v5() && matches!(bytes[..], [0x20, 2, 0, _]) {
             self.version = ProtocolVersion::V311;

@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod expectation;
+mod leftovers;
 mod offers;
 mod player;
 mod record;
@@ -125,5 +126,7 @@ async fn play_as<T: Target>(
         Ok(()) => Verdict::Passed,
         Err(failure) => Verdict::Failed(failure),
     };
-    play.played(verdict, began)
+    let played = play.played(verdict, began);
+    player.clean_up().await;
+    played
 }

@@ -2,20 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
-use whinchat_codec::{Packet, ProtocolVersion};
+use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion};
 
 use super::client::{Client, Open, own_packet};
 use super::connection::{Connection, Incoming, deadline, written_bytes};
 use super::expectation::{Bindings, Expectation, Progress, Settled};
+use super::leftovers::Leftovers;
 use super::record::Record;
 use super::{Failure, Options, Target};
-use crate::notation::{Names, Speaker, Template, format};
+use crate::notation::{Names, NotationError, Speaker, Template, format};
 use crate::scene::Scene;
 use crate::step::{Action, Alternative, Each, Piece, Step};
 
-/// More packets than this are not collected while it is waited for the answer to a PINGREQ.
+/// More packets than this are not taken in one step that names none of them: while the answer to a PINGREQ is
+/// waited for, or of other scenes.
 const COLLECTED_MAX: usize = 10_000;
+
+/// And no more bytes than these.
+const COLLECTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What is common to all topics and client ids of a run.
 pub(super) fn run_prefix(options: &Options) -> String {
@@ -40,6 +46,7 @@ pub(super) struct Player<'a, T: Target> {
     names: Names,
     clients: BTreeMap<String, Client<T::Stream>>,
     record: Record,
+    leftovers: Leftovers,
 }
 
 /// A step did not go as it is written: what was expected and what came.
@@ -72,6 +79,7 @@ impl<'a, T: Target> Player<'a, T> {
             names: Names::with_prefix(&run_prefix(options), &base36(number as u64, 3)),
             clients: BTreeMap::new(),
             record: Record::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -91,6 +99,21 @@ impl<'a, T: Target> Player<'a, T> {
             return Err(self.failure(&step, wrong));
         }
         Ok(())
+    }
+
+    /// Says goodbye where it can be said, so that no will is left, and takes away what outlives the connections.
+    pub(super) async fn clean_up(self) {
+        let deadline = self.deadline();
+        for client in self.clients.into_values() {
+            if let Some(mut open) = client.connection.filter(Open::can_be_asked) {
+                let goodbye = own_packet("DISCONNECT", open.connection.version());
+                let _ = open.connection.send(&goodbye, false, deadline).await;
+            }
+        }
+        let client_id = self.names.own_client_id("cleaner");
+        self.leftovers
+            .clear(&client_id, self.target, self.options, deadline)
+            .await;
     }
 
     fn failure(&self, step: &Step, wrong: Wrong) -> Box<Failure> {
@@ -188,8 +211,8 @@ impl<'a, T: Target> Player<'a, T> {
         for piece in pieces {
             match piece {
                 Piece::Packet(packet) => {
-                    let packet_bytes = self.encode(client, packet)?;
-                    written.push(self.written(client, &packet_bytes));
+                    let (packet_bytes, shown) = self.encode(client, packet)?;
+                    written.push(self.written(client, &shown));
                     bytes.extend_from_slice(&packet_bytes);
                     self.client(client).note_sent(packet);
                 }
@@ -198,13 +221,15 @@ impl<'a, T: Target> Player<'a, T> {
                     bytes.extend_from_slice(raw.bytes());
                 }
                 Piece::Part(len, packet) => {
-                    let packet_bytes = self.encode(client, packet)?;
-                    let part = &packet_bytes[..packet_bytes.len().min(*len)];
-                    written.push(written_bytes(part));
-                    bytes.extend_from_slice(part);
+                    let (packet_bytes, shown) = self.encode(client, packet)?;
+                    written.push(written_bytes(&shown[..shown.len().min(*len)]));
+                    bytes.extend_from_slice(&packet_bytes[..packet_bytes.len().min(*len)]);
                 }
             }
         }
+        let version = self.version_of(client);
+        let bytes = Bytes::from(bytes);
+        self.leftovers.note(bytes.clone(), version);
         self.write(client, written.join(" + "), &bytes).await
     }
 
@@ -246,26 +271,33 @@ impl<'a, T: Target> Player<'a, T> {
         Ok(())
     }
 
-    fn encode(&mut self, client: &str, packet: &Template) -> Result<bytes::Bytes, Wrong> {
+    /// A packet's bytes, and the same without the login of the run, which no report shows.
+    fn encode(&mut self, client: &str, packet: &Template) -> Result<(Bytes, Bytes), Wrong> {
+        let version = self.version_of(client);
         let state = self.clients.entry(client.to_owned()).or_default();
-        let open = state.connection.as_ref();
-        let speaker = Speaker {
+        let anonymous = Speaker {
             names: &self.names,
-            version: open.map_or(self.version, |open| open.connection.version()),
+            version,
             client_id: &client.to_ascii_lowercase(),
             ids: &state.ids,
+            user_name: None,
+            password: None,
+        };
+        let speaker = Speaker {
             user_name: self.options.user_name.as_deref(),
             password: self.options.password.as_deref(),
+            ..anonymous
         };
-        packet
-            .encode(&speaker)
-            .map_err(|error| Wrong::new("a packet that can be sent", error.to_string()))
+        let wrong =
+            |error: NotationError| Wrong::new("a packet that can be sent", error.to_string());
+        let bytes = packet.encode(&speaker).map_err(wrong)?;
+        Ok((bytes, packet.encode(&anonymous).map_err(wrong)?))
     }
 
     /// What was sent, as the codec reads it; or its bytes.
-    fn written(&self, client: &str, bytes: &bytes::Bytes) -> String {
+    fn written(&self, client: &str, bytes: &Bytes) -> String {
         let version = self.version_of(client);
-        match Packet::decode(bytes, version, &whinchat_codec::DecodeLimits::default()) {
+        match Packet::decode(bytes, version, &DecodeLimits::default()) {
             Ok(Some((packet, _))) => format(&packet, version, &self.names),
             _ => written_bytes(bytes),
         }
@@ -287,7 +319,7 @@ impl<'a, T: Target> Player<'a, T> {
 
     /// The next thing that comes, but for what belongs to other scenes.
     async fn next(&mut self, client: &str, deadline: Instant) -> Result<Incoming, Wrong> {
-        loop {
+        for _ in 0..COLLECTED_MAX {
             let (names, split) = (&self.names, self.options.split);
             let Some(state) = self.clients.get_mut(client) else {
                 return Err(Wrong::new("an open connection", "none"));
@@ -320,6 +352,8 @@ impl<'a, T: Target> Player<'a, T> {
             state.note_received(&packet);
             return Ok(Incoming::Packet(packet));
         }
+        let received = format!("{COLLECTED_MAX} messages of other scenes");
+        Err(Wrong::new("a packet", received))
     }
 
     async fn expect_each(&mut self, client: &str, each: &Each) -> Result<(), Wrong> {
@@ -380,6 +414,12 @@ impl<'a, T: Target> Player<'a, T> {
             }
             None => format!("nothing within {patience:?}"),
         }
+    }
+
+    fn received_bytes(&self, client: &str) -> u64 {
+        let client = self.clients.get(client);
+        let open = client.and_then(|client| client.connection.as_ref());
+        open.map_or(0, |open| open.connection.received_bytes())
     }
 
     fn version_of(&self, client: &str) -> ProtocolVersion {
@@ -462,7 +502,10 @@ impl<'a, T: Target> Player<'a, T> {
             }
         }
         let mut got = Vec::new();
-        while got.len() < COLLECTED_MAX {
+        let before = self.received_bytes(client);
+        while got.len() < COLLECTED_MAX
+            && self.received_bytes(client) - before < COLLECTED_BYTES_MAX
+        {
             match self.next(client, deadline).await? {
                 Incoming::Packet(Packet::PingResp) if can_be_asked => return Ok((got, false)),
                 Incoming::Packet(packet) => got.push(packet),
@@ -475,10 +518,8 @@ impl<'a, T: Target> Player<'a, T> {
                 Incoming::Undecodable(bytes) => return Err(Wrong::new("a packet", bytes)),
             }
         }
-        Err(Wrong::new(
-            "an answer to PINGREQ",
-            format!("{COLLECTED_MAX} packets"),
-        ))
+        let received = format!("{} packets without one", got.len());
+        Err(Wrong::new("an answer to PINGREQ", received))
     }
 
     async fn silent(&mut self, client: &str) -> Result<(), Wrong> {

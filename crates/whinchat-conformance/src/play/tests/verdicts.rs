@@ -300,3 +300,45 @@ async fn a_failure_can_be_understood_by_who_reads_it() {
   received  PUBACK id8 10   (packet id id8 instead of id7)"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_login_of_a_run_is_in_no_report() {
+    let login = Options {
+        user_name: Some("ann".to_owned()),
+        password: Some(b"hidden".to_vec()),
+        ..options()
+    };
+    for connect in ["CONNECT clean", "CONNECT rm=0", "part 30 CONNECT"] {
+        let steps = format!("A> {connect} A< CONNACK 00");
+        let verdict = verdict(V5, &login, &steps, &["read; close"]).await;
+        let Verdict::Failed(failure) = verdict else {
+            panic!("a close is no CONNACK");
+        };
+        let hidden = failure.conversation.join(" ") + &failure.sent;
+        assert!(
+            !hidden.contains("hidden") && !hidden.contains("68 69 64"),
+            "{hidden}"
+        );
+    }
+}
+
+/// A server that talks without end ends the scene, whatever is waited for.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_stop_talking_is_not_listened_to_without_end() {
+    for (steps, packet, received) in [
+        ("A! silent", "PUBLISH a 'x'", "10000 packets without one"),
+        (
+            "A< PUBLISH a 'x' or nothing",
+            "PUBLISH a 'x'",
+            "10000 packets without one",
+        ),
+        (
+            "A< PUBLISH a 'x'",
+            "PUBLISH ^c0000/001/a 'x'",
+            "10000 messages of other scenes",
+        ),
+    ] {
+        let script = vec![packet; 10_001].join(";");
+        fails(connected(&options(), steps, &script).await, steps, received);
+    }
+}
