@@ -28,6 +28,7 @@ mod metrics;
 mod moving;
 mod qos;
 mod retained;
+mod retained_races;
 mod review;
 mod sessions;
 mod shared;

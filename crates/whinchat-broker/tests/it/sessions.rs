@@ -229,6 +229,7 @@ mod queues {
 mod resumption {
     use super::*;
 
+    /// T-51
     #[tokio::test]
     async fn v5_mqtt_4_4_0_1_what_is_unacknowledged_is_sent_again_in_order_with_its_ids() {
         on_every_broker(async |broker| {
@@ -296,6 +297,7 @@ mod resumption {
         .await;
     }
 
+    /// T-51
     #[tokio::test]
     async fn v5_mqtt_4_3_3_6_behind_a_pubrec_only_the_pubrel_is_sent_again() {
         on_every_broker(async |broker| {

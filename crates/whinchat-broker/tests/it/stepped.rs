@@ -85,13 +85,18 @@ impl Scene {
     }
 
     pub(crate) fn send(&mut self, stream: &mut Stream, packet: impl IntoPacket) {
-        let mut bytes = BytesMut::new();
-        let packet = packet.into_packet();
-        packet.encode(V5, &mut bytes).expect("a packet of the test");
-        let mut cx = Context::from_waker(Waker::noop());
-        let written = stream.poll_write(&mut cx, &bytes);
-        assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
+        write(stream, packet);
         self.settle();
+    }
+
+    /// Some turns, if there is something to do, of any shard.
+    pub(crate) fn some_turns(&mut self) {
+        for _ in 0..self.random.usize(..6) {
+            let ready: Vec<usize> = self.broker.ready_shards().collect();
+            if let Some(next) = self.random.choice(&ready) {
+                self.broker.turn(*next);
+            }
+        }
     }
 
     /// All that has arrived; `None` behind the last packet is the end of the stream.
@@ -117,6 +122,16 @@ impl Scene {
         packets.extend(is_closed.then_some(None));
         packets
     }
+}
+
+/// Sends a packet before the broker has its next turn.
+pub(crate) fn write(stream: &mut Stream, packet: impl IntoPacket) {
+    let mut bytes = BytesMut::new();
+    let packet = packet.into_packet();
+    packet.encode(V5, &mut bytes).expect("a packet of the test");
+    let mut cx = Context::from_waker(Waker::noop());
+    let written = stream.poll_write(&mut cx, &bytes);
+    assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
 }
 
 fn connect(client_id: &str) -> Packet {

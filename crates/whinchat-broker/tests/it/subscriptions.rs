@@ -174,6 +174,7 @@ mod matching {
         .await;
     }
 
+    /// T-36
     #[tokio::test]
     async fn a_client_must_not_publish_below_dollar() {
         on_every_broker(async |broker| {

@@ -100,6 +100,7 @@ async fn v5_disconnect_with_0x04_and_with_an_error_publishes_the_will() {
     .await;
 }
 
+/// T-05, T-19, T-22
 #[tokio::test]
 async fn a_broken_rule_and_silence_publish_the_will() {
     on_every_broker(async |broker| {

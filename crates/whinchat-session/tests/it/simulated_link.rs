@@ -111,6 +111,7 @@ fn cut_at_every_byte(version: ProtocolVersion, seed: u64, durable: bool) {
     }
 }
 
+/// T-51
 #[test]
 fn an_exchange_survives_a_cut_at_every_byte() {
     for version in ProtocolVersion::ALL {
@@ -120,6 +121,7 @@ fn an_exchange_survives_a_cut_at_every_byte() {
     }
 }
 
+/// T-51
 #[test]
 fn it_survives_with_commits_at_random_turns() {
     for version in ProtocolVersion::ALL {
@@ -129,6 +131,7 @@ fn it_survives_with_commits_at_random_turns() {
     }
 }
 
+/// T-51
 #[test]
 fn it_survives_cut_after_cut() {
     for seed in 0..300_u64 {

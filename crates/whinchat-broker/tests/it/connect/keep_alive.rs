@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// T-22
 #[tokio::test]
 async fn v5_mqtt_3_1_2_22_one_and_a_half_times_of_silence_close_the_connection() {
     on_every_broker(async |broker| {

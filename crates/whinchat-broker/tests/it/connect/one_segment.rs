@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// T-23
 #[tokio::test]
 async fn packets_behind_connect_are_handled_after_it() {
     on_every_broker(async |broker| {
@@ -39,6 +40,7 @@ async fn packets_behind_connect_are_handled_after_it() {
     .await;
 }
 
+/// T-23
 #[tokio::test]
 async fn v5_mqtt_3_1_4_6_packets_behind_a_refused_connect_are_not_handled() {
     let deny = |builder: Broker| {
@@ -75,6 +77,7 @@ async fn v5_mqtt_3_1_4_6_packets_behind_a_refused_connect_are_not_handled() {
     .await;
 }
 
+/// T-24
 #[tokio::test]
 async fn publish_and_disconnect_and_a_cut_count_as_sent() {
     on_every_broker(async |broker| {

@@ -44,6 +44,7 @@ async fn many_in_a_row_leave_one_connection() {
     .await;
 }
 
+/// T-25
 #[tokio::test]
 async fn two_that_connect_at_once_leave_one_connection() {
     on_every_broker(async |broker| {

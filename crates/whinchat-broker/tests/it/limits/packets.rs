@@ -61,6 +61,7 @@ async fn a_connect_above_its_size_is_closed_without_an_answer() {
 }
 
 /// L-3, L-11: a client that stands still is cut, one that only is slow is not.
+/// T-05
 #[tokio::test]
 async fn a_packet_that_stops_is_cut_however_much_of_it_was_there() {
     on_every_broker_with(limited(|_| {}), async |broker| {
@@ -79,6 +80,7 @@ async fn a_packet_that_stops_is_cut_however_much_of_it_was_there() {
     .await;
 }
 
+/// T-05
 #[tokio::test]
 async fn a_packet_that_crawls_is_cut_when_it_falls_below_the_lowest_rate() {
     on_every_broker_with(limited(|_| {}), async |broker| {
