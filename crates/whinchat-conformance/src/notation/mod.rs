@@ -1,7 +1,7 @@
 //! Packets as one line of text, both ways: `PUBLISH q2 id7 dup a/b 'x' expiry=10`.
 //!
 //! The words are those of the crate's README. A [`Template`] is a packet as it is written: it can be sent,
-//! valid or not, or compared with a packet that came. [`format`] writes a packet in the same words.
+//! valid or not, or compared with a packet that came. [`format()`] writes a packet in the same words.
 //!
 //! Bytes are written here and not by the codec: what is written may be what no packet can be, and a mistake
 //! of the codec's encoder is not repeated by who judges it.
