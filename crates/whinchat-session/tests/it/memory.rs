@@ -1,10 +1,12 @@
 //! What a connection and a session cost, and what large windows do to packet ids.
 
 use whinchat_codec::{
-    PacketRef, ProtocolVersion, PubAckReason, PubAckRef, Publish, PublishFrame, QoS,
+    ConnAck, ConnAckProperties, ConnAckReason, PacketRef, ProtocolVersion, PubAckReason, PubAckRef,
+    Publish, PublishFrame, QoS, Subscribe, SubscribeProperties, Subscription, SubscriptionOptions,
+    Utf8String,
 };
 use whinchat_session::{
-    ConnAckOptions, Connection, Delivery, DeliveryOptions, Event, Instant, SessionLimits,
+    ConnAckOptions, Connection, Delivery, DeliveryOptions, Event, Instant, Refused, SessionLimits,
     SessionState, Ticket,
 };
 use whinchat_testkit::{TestMessage, TestOutput, connect, id, publish};
@@ -111,6 +113,7 @@ fn mqtt_2_2_1_4_a_stuck_packet_id_is_not_given_again() {
 }
 
 /// Windows as large as the protocol has them, answered in an order that is not that of sending.
+/// T-50
 #[test]
 fn a_window_of_65_535_is_found_by_packet_id() {
     let mut out = TestOutput::new(false);
@@ -150,6 +153,51 @@ fn a_window_of_65_535_is_found_by_packet_id() {
         number = number.wrapping_add(40_503);
     }
     assert_eq!(session.in_flight(), 1);
+}
+
+/// T-50
+#[test]
+fn a_request_without_a_free_packet_id_is_refused_and_goes_when_one_is_free() {
+    let mut out = TestOutput::new(false);
+    let mut session = SessionState::new();
+    let limits = SessionLimits::default().with_in_flight_max(u16::MAX);
+    let hello = connect(ProtocolVersion::V5, "c1");
+    let mut connection =
+        Connection::client(NOW, &hello, &limits, &mut out).expect("a valid CONNECT");
+    let connack = ConnAck {
+        session_present: false,
+        reason: ConnAckReason::Success,
+        properties: ConnAckProperties::new(),
+    };
+    let connack = PacketRef::ConnAck(connack.borrowed());
+    connection
+        .handle(NOW, connack, &mut session, &mut out)
+        .expect("a valid CONNACK");
+    let message = TestMessage::new("a/b", "x");
+    let options = DeliveryOptions::new(QoS::AtLeastOnce);
+    for _ in 0..u16::MAX {
+        let sent = connection.publish(NOW, &mut session, &message, &options, &mut out);
+        assert!(matches!(sent, Ok(Delivery::Sent(Some(_)))), "{sent:?}");
+        out.buffer.clear();
+        out.effects.clear();
+    }
+    let mut subscribe = Subscribe {
+        packet_id: id(1),
+        properties: SubscribeProperties::new(),
+        subscriptions: vec![Subscription {
+            filter: Utf8String::try_from("a/b").expect("a valid string"),
+            options: SubscriptionOptions::new(QoS::AtLeastOnce),
+        }],
+    };
+    let refused = connection.subscribe(NOW, &mut session, &mut subscribe, &mut out);
+    assert_eq!(refused, Err(Refused::NoPacketId));
+    assert!(out.buffer.is_empty());
+    let ack = PacketRef::PubAck(PubAckRef::success(id(40_000)));
+    connection
+        .handle(NOW, ack, &mut session, &mut out)
+        .expect("an answer that is waited for");
+    let given = connection.subscribe(NOW, &mut session, &mut subscribe, &mut out);
+    assert_eq!(given, Ok(id(40_000)));
 }
 
 #[test]
