@@ -158,6 +158,10 @@ impl Connection {
                 self.count_authentication_round()?;
                 Ok(Event::Auth(auth))
             }
+            // A client may give up meanwhile. // v5 [MQTT-3.1.2-30]
+            (Phase::ExpectDecision | Phase::ExpectAuth, PacketRef::Disconnect(disconnect)) => {
+                self.on_disconnect(disconnect)
+            }
             // v5 [MQTT-3.2.0-1] [MQTT-3.1.2-30]
             (
                 Phase::ExpectDecision | Phase::ExpectAuth | Phase::ExpectConnAck | Phase::Connected,
