@@ -174,7 +174,7 @@ impl Shard {
                         .of(RefusalLabel::TooManyConnections)
                         .increment();
                 }
-                None if ending == Ending::Lost => {
+                None if matches!(ending, Ending::Lost | Ending::Disconnected(_)) => {
                     self.metrics
                         .connections_refused
                         .of(RefusalLabel::Closed)

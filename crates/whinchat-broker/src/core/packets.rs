@@ -80,6 +80,11 @@ impl Shard {
             (Event::Disconnect(disconnect), Some(session)) => {
                 self.handle_disconnect(index, session, &disconnect)
             }
+            // It gave up before it was let in: nobody has its session or its Will yet.
+            (Event::Disconnect(disconnect), None) => {
+                self.end_connection(index, Ending::Disconnected(disconnect.reason));
+                Flow::Stop
+            }
             // Answered by the engine, or nothing that a server's engine reports.
             _ => Flow::Continue,
         }
