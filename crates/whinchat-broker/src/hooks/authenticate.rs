@@ -16,7 +16,8 @@ pub type HookFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Decides who may connect, and as whom.
 ///
 /// It runs off the shards, so it may wait for a database or hash a password; the broker gives it
-/// `authentication.timeout`. A closure that decides at once is an authenticator too:
+/// `authentication.timeout`. A closure that decides at once is an authenticator too; a client that names an
+/// authentication method is refused before it is called, with 0x8C.
 ///
 /// ```
 /// use whinchat_broker::hooks::{Authenticate, AuthenticationRequest, Identity, Refusal};
@@ -49,20 +50,30 @@ where
         &'a self,
         request: &'a AuthenticationRequest,
     ) -> HookFuture<'a, Result<Authentication, Refusal>> {
-        Box::pin(future::ready(self(request).map(Authentication::from)))
+        let answer = without_method(request).and_then(|()| self(request));
+        Box::pin(future::ready(answer.map(Authentication::from)))
     }
 }
 
-/// Lets every client in as [`Identity::anonymous`], whatever it says about itself.
+/// Lets every client in as [`Identity::anonymous`], whoever it says it is, but for those that name a method.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllowAnonymous;
 
 impl Authenticate for AllowAnonymous {
     fn authenticate<'a>(
         &'a self,
-        _request: &'a AuthenticationRequest,
+        request: &'a AuthenticationRequest,
     ) -> HookFuture<'a, Result<Authentication, Refusal>> {
-        Box::pin(future::ready(Ok(Identity::anonymous().into())))
+        let answer = without_method(request).map(|()| Identity::anonymous().into());
+        Box::pin(future::ready(answer))
+    }
+}
+
+/// Whoever looks at names and passwords knows no method to authenticate by. // v5 [MQTT-4.12.0-1]
+fn without_method(request: &AuthenticationRequest) -> Result<(), Refusal> {
+    match request.method() {
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(ConnAckReason::BadAuthenticationMethod)),
     }
 }
 

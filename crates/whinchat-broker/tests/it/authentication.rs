@@ -17,8 +17,8 @@ use whinchat_broker::{
     Broker,
     config::Config,
     hooks::{
-        Authenticate, Authentication, AuthenticationRequest, Exchange, HookFuture, Identity,
-        Refusal,
+        AllowAnonymous, Authenticate, Authentication, AuthenticationRequest, Exchange, HookFuture,
+        Identity, Refusal,
     },
     metrics::HookLabel,
 };
@@ -59,6 +59,25 @@ fn with_passwords(builder: Broker) -> Broker {
 
 mod passwords {
     use super::*;
+
+    #[tokio::test]
+    async fn v5_mqtt_4_12_0_1_who_knows_passwords_knows_no_method() {
+        let anonymous: fn(Broker) -> Broker = |builder| builder.authenticate(AllowAnonymous);
+        for refine in [with_passwords, anonymous] {
+            on_every_broker_with(refine, async |broker| {
+                let mut connect = user(connect(V5, "c"), "ann", "secret");
+                connect
+                    .properties
+                    .set_authentication_method("SCRAM")
+                    .unwrap();
+                assert_eq!(
+                    refusal(broker, connect).await.reason,
+                    ConnAckReason::BadAuthenticationMethod
+                );
+            })
+            .await;
+        }
+    }
 
     #[tokio::test]
     async fn the_right_password_lets_in_and_another_does_not() {
@@ -154,55 +173,63 @@ mod passwords {
 
 #[tokio::test]
 async fn whoever_is_known_for_a_time_is_served_for_that_time() {
-    let for_an_hour = |builder: Broker| {
-        builder.authenticate(|request: &AuthenticationRequest| {
-            let (past, future) = (
-                SystemTime::now() - Duration::from_secs(1),
-                SystemTime::now() + Duration::from_secs(3600),
+    on_every_broker_with(
+        |builder| builder.authenticate(ForAnHour),
+        async |broker| {
+            let late = user(connect(V5, "late"), "past", "");
+            assert_eq!(
+                refusal(broker, late).await.reason,
+                ConnAckReason::NotAuthorized
             );
-            let at = match request.user_name() {
-                Some("past") => past,
-                _ => future,
+            for version in [V311, V5] {
+                let (mut peer, _) = Peer::connected_with(broker, connect(version, "c")).await;
+                broker.advance(Duration::from_secs(3500)).await;
+                peer.receive_nothing().await;
+                broker.advance(Duration::from_secs(102)).await;
+                peer.receive_disconnect(DisconnectReason::NotAuthorized)
+                    .await;
+            }
+            // Authenticated again, the time begins again.
+            let mut renewing = connect(V5, "r");
+            renewing
+                .properties
+                .set_authentication_method("any")
+                .unwrap();
+            let (mut peer, _) = Peer::connected_with(broker, renewing).await;
+            broker.advance(Duration::from_secs(3500)).await;
+            let mut again = Auth {
+                reason: AuthReason::Reauthenticate,
+                properties: Default::default(),
             };
-            Ok(Identity::new("ann").with_expiry(at))
-        })
-    };
-    on_every_broker_with(for_an_hour, async |broker| {
-        let late = user(connect(V5, "late"), "past", "");
-        assert_eq!(
-            refusal(broker, late).await.reason,
-            ConnAckReason::NotAuthorized
-        );
-        for version in [V311, V5] {
-            let (mut peer, _) = Peer::connected_with(broker, connect(version, "c")).await;
+            again.properties.set_authentication_method("any").unwrap();
+            peer.send(Packet::Auth(again)).await;
+            assert!(matches!(peer.receive().await, Packet::Auth(_)));
             broker.advance(Duration::from_secs(3500)).await;
             peer.receive_nothing().await;
             broker.advance(Duration::from_secs(102)).await;
             peer.receive_disconnect(DisconnectReason::NotAuthorized)
                 .await;
-        }
-        // Authenticated again, the time begins again.
-        let mut renewing = connect(V5, "r");
-        renewing
-            .properties
-            .set_authentication_method("any")
-            .unwrap();
-        let (mut peer, _) = Peer::connected_with(broker, renewing).await;
-        broker.advance(Duration::from_secs(3500)).await;
-        let mut again = Auth {
-            reason: AuthReason::Reauthenticate,
-            properties: Default::default(),
-        };
-        again.properties.set_authentication_method("any").unwrap();
-        peer.send(Packet::Auth(again)).await;
-        assert!(matches!(peer.receive().await, Packet::Auth(_)));
-        broker.advance(Duration::from_secs(3500)).await;
-        peer.receive_nothing().await;
-        broker.advance(Duration::from_secs(102)).await;
-        peer.receive_disconnect(DisconnectReason::NotAuthorized)
-            .await;
-    })
+        },
+    )
     .await;
+}
+
+/// Knows everybody for an hour, whatever the method, and `past` until a second ago.
+struct ForAnHour;
+
+impl Authenticate for ForAnHour {
+    fn authenticate<'a>(
+        &'a self,
+        request: &'a AuthenticationRequest,
+    ) -> HookFuture<'a, Result<Authentication, Refusal>> {
+        let now = SystemTime::now();
+        let at = match request.user_name() {
+            Some("past") => now - Duration::from_secs(1),
+            _ => now + Duration::from_secs(3600),
+        };
+        let identity = Identity::new("ann").with_expiry(at);
+        Box::pin(future::ready(Ok(identity.into())))
+    }
 }
 
 /// Answers when it is let go.

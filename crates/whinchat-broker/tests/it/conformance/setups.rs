@@ -102,7 +102,9 @@ impl Authenticate for Login {
         request: &'a AuthenticationRequest,
     ) -> HookFuture<'a, Result<Authentication, Refusal>> {
         let is_known = request.user_name().zip(request.password()) == Some(USER);
-        let answer = if is_known || request.client_id.starts_with("probe-") {
+        let answer = if request.method().is_some() {
+            Err(Refusal::new(ConnAckReason::BadAuthenticationMethod))
+        } else if is_known || request.client_id.starts_with("probe-") {
             Ok(Identity::new(USER.0).into())
         } else {
             Err(Refusal::bad_user_name_or_password())
