@@ -38,6 +38,8 @@ pub enum Need {
     MaximumQos(u8),
     /// `max<=10000`: a Maximum Packet Size of at most that.
     MaximumPacketSize(u32),
+    /// `max>=70000`: packets of that size are taken.
+    PacketSize(u32),
     /// `keep`: a Server Keep Alive.
     ServerKeepAlive,
     /// `method`: the authentication method `echo`.
@@ -73,6 +75,9 @@ const WORDS: &[(&str, Need)] = &[
 
 impl Need {
     pub(crate) fn parse(word: &str) -> Option<Self> {
+        if let Some(size) = word.strip_prefix("max>=") {
+            return size.parse().ok().map(Self::PacketSize);
+        }
         if let Some((what, limit)) = word.split_once("<=") {
             return match what {
                 "rm" => limit.parse().ok().map(Self::ReceiveMaximum),
@@ -95,6 +100,7 @@ impl fmt::Display for Need {
             Self::ReceiveMaximum(limit) => write!(f, "rm<={limit}"),
             Self::MaximumQos(limit) => write!(f, "qos<={limit}"),
             Self::MaximumPacketSize(limit) => write!(f, "max<={limit}"),
+            Self::PacketSize(size) => write!(f, "max>={size}"),
             other => {
                 let word = WORDS.iter().find(|row| row.1 == *other);
                 f.write_str(word.map_or("", |row| row.0))
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn needs_are_read_as_they_are_shown() {
-        let with_limits = ["rm<=1000", "qos<=1", "qos<=0", "max<=10000"];
+        let with_limits = ["rm<=1000", "qos<=1", "qos<=0", "max<=10000", "max>=70000"];
         for word in WORDS.iter().map(|row| row.0).chain(with_limits) {
             assert_eq!(Need::parse(word).expect(word).to_string(), word);
         }

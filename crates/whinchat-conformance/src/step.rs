@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::notation::{Codes, NotationError, Raw, Template, split};
+use crate::notation::{NotationError, Raw, Template, split};
 
 /// One step of a scene.
 #[derive(Clone, Debug)]
@@ -53,10 +53,10 @@ pub(crate) enum Alternative {
     /// These, in any order.
     Packets(Vec<Template>),
     Nothing,
-    /// The end; a DISCONNECT with one of these codes may come first.
-    Closed(Option<Codes>),
-    /// The end; a CONNACK with one of these codes may come first.
-    Refused(Codes),
+    /// The end; this DISCONNECT may come first.
+    Closed(Option<Template>),
+    /// The end; this CONNACK may come first.
+    Refused(Template),
 }
 
 /// A packet for each number of a range, with the number for `$n`.
@@ -234,13 +234,22 @@ fn alternative(words: &[String]) -> Result<Alternative, NotationError> {
     match words {
         [word] if word == "nothing" => Ok(Alternative::Nothing),
         [word] if word == "closed" => Ok(Alternative::Closed(None)),
-        [word, codes] if word == "closed" => Ok(Alternative::Closed(Some(Codes::parse(codes)?))),
-        [word, codes] if word == "refused" => Ok(Alternative::Refused(Codes::parse(codes)?)),
+        [word, goodbye @ ..] if word == "closed" => {
+            last_word("DISCONNECT", goodbye).map(|packet| Alternative::Closed(Some(packet)))
+        }
+        [word, refusal @ ..] if word == "refused" && !refusal.is_empty() => {
+            last_word("CONNACK", refusal).map(Alternative::Refused)
+        }
         words => {
             let packets = words.split(|word| word == "~").map(Template::from_words);
             packets.collect::<Result<_, _>>().map(Alternative::Packets)
         }
     }
+}
+
+/// The packet that may stand in front of the end: its code, and more of its words.
+fn last_word(name: &str, words: &[String]) -> Result<Template, NotationError> {
+    Template::from_words(&[&[name.to_owned()], words].concat())
 }
 
 #[cfg(test)]
@@ -277,7 +286,7 @@ mod tests {
 
     #[test]
     fn alternatives_groups_pieces_and_ranges() {
-        let line = "A< PUBACK id1 00/10 or PUBACK id1 ~ PUBREL id:m or nothing or closed 81/82 or refused 84 or closed";
+        let line = "A< PUBACK id1 00/10 or PUBACK id1 ~ PUBREL id:m or nothing or closed 81/82 no-expiry or refused 84 or closed";
         let [Action::Expect(_, alternatives)] = &actions(line)[..] else {
             panic!("one expectation");
         };

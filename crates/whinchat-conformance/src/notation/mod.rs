@@ -24,7 +24,7 @@ pub(crate) use matching::{has_code, packet_id};
 pub use names::{Ids, Names};
 pub use template::Template;
 pub(crate) use template::version;
-pub(crate) use value::{Codes, Id};
+pub(crate) use value::Id;
 pub(crate) use words::split;
 
 /// Text that is not understood.

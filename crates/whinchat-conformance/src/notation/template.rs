@@ -119,6 +119,14 @@ impl Template {
         }
     }
 
+    /// The code of a packet that has one and is no acknowledgement.
+    pub(crate) fn code(&self) -> Option<&Codes> {
+        match &self.body {
+            Body::ConnAck { code, .. } | Body::Code(code) => Some(code),
+            _ => None,
+        }
+    }
+
     pub(crate) fn id(&self) -> Option<&Id> {
         match &self.body {
             Body::Publish { id, .. } => id.as_ref(),

@@ -5,10 +5,10 @@
 
 use std::{io, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, timeout_at};
-use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion, frame_len};
+use whinchat_codec::{DecodeLimits, Packet, PacketRef, ProtocolVersion, decode, frame_len};
 
 /// No transcript needs a larger packet.
 const PACKET_BYTES_MAX: u32 = 16 * 1024 * 1024;
@@ -42,6 +42,8 @@ pub(super) struct Connection<S> {
     received_bytes: u64,
     /// Bytes of a packet that was sent in part, or that is none.
     unfinished: BytesMut,
+    /// What our CONNECT said: a larger packet must not come.
+    packet_bytes_max: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -56,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_new: true,
             received_bytes: 0,
             unfinished: BytesMut::new(),
+            packet_bytes_max: PACKET_BYTES_MAX,
         }
     }
 
@@ -133,7 +136,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.unfinished.len() < len {
                 break;
             }
-            self.unfinished.advance(len);
+            let sent = self.unfinished.split_to(len);
+            if let Ok(Some((PacketRef::Connect(connect), _))) = decode(&sent, self.version, &limits)
+                && let Some(max) = connect.properties.maximum_packet_size()
+            {
+                self.packet_bytes_max = max.min(PACKET_BYTES_MAX);
+            }
         }
     }
 
@@ -160,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn decode(&mut self) -> Result<Option<Packet>, String> {
-        let limits = DecodeLimits::default().with_packet_size(PACKET_BYTES_MAX);
+        let limits = DecodeLimits::default().with_packet_size(self.packet_bytes_max);
         let undecodable = |error, bytes: &[u8]| format!("{error}: {}", hex(bytes));
         let len =
             frame_len(&self.unread, &limits).map_err(|error| undecodable(error, &self.unread))?;
@@ -204,4 +212,37 @@ fn hex(bytes: &[u8]) -> String {
 /// Bytes that were sent, as a transcript has them.
 pub(super) fn written_bytes(bytes: &[u8]) -> String {
     format!("bytes {}", hex(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    async fn connected(connect: &[u8]) -> (Connection<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(1024);
+        let mut connection = Connection::new(ours, ProtocolVersion::V5);
+        let sent = connection.send(connect, true, deadline(Duration::from_secs(5)));
+        sent.await.expect("there is room for it");
+        (connection, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_we_said_we_do_not_take_is_none() {
+        let connect = b"\x10\x13\0\x04MQTT\x05\x02\0\0\x05\x27\0\0\0\x05\0\x01a";
+        for (puback, is_taken) in [
+            (&b"\x40\x03\0\x01\x10"[..], true),
+            (b"\x40\x04\0\x01\x10\0", false),
+        ] {
+            let (mut connection, mut theirs) = connected(connect).await;
+            theirs.write_all(puback).await.unwrap();
+            let next = connection.next(deadline(Duration::from_secs(5))).await;
+            match next {
+                Incoming::Packet(Packet::PubAck(_)) => assert!(is_taken),
+                Incoming::Undecodable(why) => assert!(!is_taken, "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

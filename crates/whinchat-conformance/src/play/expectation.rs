@@ -3,9 +3,11 @@
 //! Packets are taken one by one; after each it is known whether an alternative is complete, which ones can still
 //! become so, or that none can.
 
-use whinchat_codec::{Packet, PacketType, ProtocolVersion};
+use core::slice;
 
-use crate::notation::{Codes, Id, Ids, Names, Reading, Template, format, has_code, packet_id};
+use whinchat_codec::{Packet, ProtocolVersion};
+
+use crate::notation::{Id, Ids, Names, Reading, Template, format, has_code, packet_id};
 use crate::step::Alternative;
 
 /// What one client may get next.
@@ -96,12 +98,11 @@ impl Expectation<'_> {
                 None if has_ended => Err("the end".to_owned()),
                 None => Ok(None),
             },
-            Alternative::Closed(codes) => {
-                self.end(codes.as_ref(), PacketType::Disconnect, got, has_ended)
+            Alternative::Closed(last_word) => {
+                let may_speak = self.version.is_v5();
+                self.end(last_word.as_ref().filter(|_| may_speak), got, has_ended)
             }
-            Alternative::Refused(codes) => {
-                self.end(Some(codes), PacketType::ConnAck, got, has_ended)
-            }
+            Alternative::Refused(last_word) => self.end(Some(last_word), got, has_ended),
         }
     }
 
@@ -210,32 +211,30 @@ impl Expectation<'_> {
     /// The end of the connection, with a word before it or without.
     fn end(
         &self,
-        codes: Option<&Codes>,
-        last_word: PacketType,
+        last_word: Option<&Template>,
         got: &[Packet],
         has_ended: bool,
     ) -> Result<Option<Bindings>, String> {
-        let is_known = |code| has_code(last_word, self.version, code);
-        let may_speak = self.version.is_v5() || last_word == PacketType::ConnAck;
         let mut got = got.iter();
-        if let Some(packet) = got.next() {
-            let found = match packet {
-                Packet::Disconnect(disconnect) => Some(disconnect.reason.code()),
-                Packet::ConnAck(connack) if self.version.is_v5() => Some(connack.reason.code()),
-                Packet::ConnAck(connack) => connack.reason.return_code(),
-                _ => None,
-            };
-            let is_right = codes
-                .zip(found)
-                .is_some_and(|(codes, code)| codes.have(code, self.strict, is_known));
-            if packet.packet_type() != last_word || !may_speak || !is_right {
-                return Err(self.unexpected(packet));
+        match (got.next(), last_word) {
+            (Some(packet), Some(template)) => {
+                if self.takes(template, packet, &[]).is_err() {
+                    let (template, packet) = (slice::from_ref(template), slice::from_ref(packet));
+                    return Err(self.why_not(template, packet));
+                }
             }
-        } else if has_ended && self.strict && may_speak {
-            let must_speak = codes.is_some_and(|codes| codes.have_known(is_known));
-            if must_speak {
-                return Err(format!("the end without {last_word}"));
+            (Some(packet), None) => return Err(self.unexpected(packet)),
+            (None, Some(template)) if has_ended && self.strict => {
+                let packet_type = template.packet_type();
+                let is_known = |code| has_code(packet_type, self.version, code);
+                if template
+                    .code()
+                    .is_some_and(|codes| codes.have_known(is_known))
+                {
+                    return Err(format!("the end without {packet_type}"));
+                }
             }
+            (None, _) => {}
         }
         if let Some(extra) = got.next() {
             return Err(self.unexpected(extra));

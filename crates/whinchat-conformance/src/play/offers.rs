@@ -154,6 +154,10 @@ impl Offers {
             Need::ReceiveMaximum(max) if rm > max => {
                 not_offered(&format!("a Receive Maximum of {rm}"))
             }
+            Need::PacketSize(size) => match properties.maximum_packet_size() {
+                Some(max) if max < size => not_offered(&format!("packets of at most {max} bytes")),
+                _ => None,
+            },
             Need::NoRetain if retain => not_tested("retained messages are offered"),
             Need::NoWildcards if wildcards => not_tested("wildcards in filters are offered"),
             Need::NoSubscriptionIdentifiers if ids => {

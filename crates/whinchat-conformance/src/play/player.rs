@@ -170,6 +170,7 @@ impl<'a, T: Target> Player<'a, T> {
             Action::Open(client) => self.open(client).await,
             Action::Wait(time) => {
                 self.record.push(format!("wait {}ms", time.as_millis()));
+                self.settle().await;
                 self.target.pass(*time).await;
                 Ok(())
             }
