@@ -10,7 +10,19 @@ macro_rules! files {
 }
 
 pub(crate) const BROKER: &[(&str, &str)] = files! { "broker":
+    "auth"
+    "disconnect"
+    "errors"
+    "fixed_header"
+    "keep_alive"
     "qos2"
+    "shared"
+    "strings"
+    "subscribe"
+    "topics"
+    "unsubscribe"
+    "will_delay"
+    "wills"
 };
 
 pub(crate) const CLIENT: &[(&str, &str)] = files! { "client": };
