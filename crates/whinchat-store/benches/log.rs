@@ -2,8 +2,10 @@
 //!
 //! `cargo bench -p whinchat-store`; the file lies where `TMPDIR` says.
 
+use std::sync::Arc;
+
 use divan::{Bencher, counter::ItemsCount};
-use whinchat_store::{FileLog, FileLogOptions, Log, MemoryLog};
+use whinchat_store::{DurableLog, DurableLogOptions, Log, MemoryLog, disk::DataDirectory};
 
 fn main() {
     divan::main();
@@ -23,8 +25,9 @@ fn append_to_memory(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 10, 100], sample_count = 200, sample_size = 1)]
 fn append_and_wait_for_the_disk(bencher: Bencher<'_, '_>, groups: usize) {
     let folder = tempfile::tempdir().expect("a folder for the log");
-    let log = FileLog::create(&folder.path().join("log"), &FileLogOptions::default())
-        .expect("a log file");
+    let data = DataDirectory::open(&folder.path().join("data")).expect("a folder of our own");
+    let options = DurableLogOptions::default();
+    let (log, _) = DurableLog::open(Arc::new(data.disk()), options, |_| Ok(())).expect("a new log");
     let (told, hears) = std::sync::mpsc::channel();
     log.subscribe(0, Box::new(move |lsn| told.send(lsn).unwrap_or_default()));
     let mut group = Vec::new();

@@ -21,7 +21,7 @@
 //! | --- | --- | --- |
 //! | [`MemoryLog`] | inside `append` | nothing |
 //! | [`DelayedLog`] | after a seeded random number of appends or ticks | nothing; finds code that does not wait |
-//! | [`FileLog`] | one write and one `fdatasync` for all that is queued | see its documentation: it has no recovery |
+//! | [`DurableLog`] | one write and one sync for all that is queued | a log in segments that is read back |
 //!
 //! ```
 //! use whinchat_store::{Log, MemoryLog, RecordKind, record};
@@ -35,14 +35,18 @@
 //! ```
 
 mod delayed;
-mod file;
+pub mod disk;
+mod durable;
 mod log;
 mod memory;
 pub mod record;
 mod subscribers;
 
 pub use delayed::DelayedLog;
-pub use file::{FileLog, FileLogOptions};
+pub use durable::{
+    Commit, Damage, Durability, DurableLog, DurableLogOptions, OpenError, Place, Recovered,
+    Replayed,
+};
 pub use log::{Log, LogFailure, LogStats, Lsn, Wake};
 pub use memory::MemoryLog;
 pub use record::{Record, RecordError, RecordKind, Records};

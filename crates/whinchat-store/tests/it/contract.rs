@@ -1,9 +1,14 @@
 //! What every log promises, checked on each of them with random turns of several shards.
 
-use std::sync::mpsc::{self, Receiver};
+use std::sync::{
+    Arc,
+    mpsc::{self, Receiver},
+};
 
 use proptest::prelude::*;
-use whinchat_store::{DelayedLog, FileLog, FileLogOptions, Log, Lsn, MemoryLog};
+use whinchat_store::{
+    DelayedLog, DurableLog, DurableLogOptions, Log, Lsn, MemoryLog, disk::DataDirectory,
+};
 
 /// The groups that each shard appends, as sizes in bytes; 0 is a turn that changed nothing.
 fn turns() -> impl Strategy<Value = Vec<Vec<usize>>> {
@@ -29,11 +34,25 @@ proptest! {
     }
 
     #[test]
-    fn file_log_keeps_the_contract(shards in turns()) {
+    fn durable_log_keeps_the_contract(shards in turns()) {
         let folder = tempfile::tempdir().unwrap();
-        let mut options = FileLogOptions::default();
-        options.capacity_bytes = 64 << 10;
-        check(&FileLog::create(&folder.path().join("log"), &options).unwrap(), &shards);
+        let data = DataDirectory::open(&folder.path().join("data")).unwrap();
+        let mut options = DurableLogOptions::default();
+        options.segment_bytes = 8 << 10;
+        let open = || {
+            let mut sizes = Vec::new();
+            let log = DurableLog::open(Arc::new(data.disk()), options, |group| {
+                sizes.push(group.records.len());
+                Ok(())
+            });
+            (log.unwrap().0, sizes)
+        };
+        check(&open().0, &shards);
+        let mut there = open().1;
+        let mut appended: Vec<usize> = shards.concat().into_iter().filter(|size| *size > 0).collect();
+        there.sort_unstable();
+        appended.sort_unstable();
+        prop_assert_eq!(there, appended, "what was committed is read back");
     }
 }
 

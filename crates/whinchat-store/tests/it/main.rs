@@ -7,5 +7,6 @@
 
 mod contract;
 mod delayed;
-mod file;
+mod directory;
+mod durable;
 mod record;

@@ -1,0 +1,373 @@
+//! Reading a log back: which segments belong to it, where it ends, and whether anything is missing.
+//!
+//! The needed segments are one row of epochs. In each but the last, groups must reach up to the first sequence of the next: its header was written when all
+//! before it was synced. The last one ends where no valid group follows. If a later group is there all the same and says that the missing one had been synced,
+//! something that was vouched for is gone: that is damage and not a torn tail, and nothing is started on it.
+
+use std::{collections::VecDeque, error::Error, fmt, io, sync::Arc};
+
+use crate::{
+    Lsn,
+    disk::{Disk, read_full},
+};
+
+use super::{
+    place::Place,
+    segment::{FORMAT, GROUP_HEADER_BYTES, HEADER_BYTES, Header, Opening, group_at},
+    segments::{LogFile, Segment, Segments},
+};
+
+/// A group that was read back.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Replayed<'a> {
+    /// Its position in the order.
+    pub lsn: Lsn,
+    /// Where its records are.
+    pub place: Place,
+    /// Its records: see [`record::read`](crate::record::read).
+    pub records: &'a [u8],
+    /// Bytes of the log that were read so far, and that there are: for a progress bar.
+    pub progress: (u64, u64),
+}
+
+/// Takes one group after the other; an error ends the reading.
+pub(crate) type Replay<'a> =
+    dyn FnMut(Replayed<'_>) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
+
+/// What was found when a log was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The last group; [`Lsn::ZERO`] in a new log.
+    pub last: Lsn,
+    /// Groups that were read.
+    pub groups: u64,
+    /// Segments that are needed.
+    pub segments: usize,
+    /// Where the last segment ended in bytes that were never vouched for: file and offset.
+    pub torn: Option<(String, u64)>,
+}
+
+/// Why a log cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("cannot {what} {file}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        file: String,
+        /// What it answered.
+        #[source]
+        error: io::Error,
+    },
+    /// Something that had been synced is not there.
+    #[error("{file} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong.
+        what: Damage,
+    },
+    /// It was written by a later release.
+    #[error("{file} has format {found} of the log, this release reads up to format {FORMAT}")]
+    Newer {
+        /// The file.
+        file: String,
+        /// Its format.
+        found: u32,
+    },
+    /// The files are of two logs.
+    #[error("{file} belongs to another log than {other}")]
+    Foreign {
+        /// One file.
+        file: String,
+        /// One of the other log.
+        other: String,
+    },
+    /// The reader of the records refused a group.
+    #[error("{file}: the group at byte {offset} cannot be read back: {error}")]
+    Replay {
+        /// The file.
+        file: String,
+        /// Where its records begin, in bytes.
+        offset: u64,
+        /// What the reader said.
+        error: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// What is wrong with a damaged log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A group that had been synced is not valid.
+    Group {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// A segment is missing in the row.
+    Segment {
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// The first bytes of a file are no header.
+    Header,
+    /// A segment begins with another group than the one that follows.
+    Sequence {
+        /// The group that should follow.
+        expected: u64,
+        /// The first one of the segment.
+        found: u64,
+    },
+    /// Two files have the same epoch.
+    Twice {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// A file is shorter than its header says.
+    Short {
+        /// Bytes that should be there.
+        size: u64,
+    },
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group { sequence } => {
+                write!(f, "group {sequence} had been synced and is not valid")
+            }
+            Self::Segment { epoch } => {
+                write!(f, "segment {epoch} should come before it and is missing")
+            }
+            Self::Header => f.write_str("its header is not valid"),
+            Self::Sequence { expected, found } => {
+                write!(
+                    f,
+                    "it begins with group {found}, but group {expected} comes next"
+                )
+            }
+            Self::Twice { epoch } => write!(f, "another file is segment {epoch} too"),
+            Self::Short { size } => write!(f, "it ends before the {size} bytes of its segment"),
+        }
+    }
+}
+
+/// The log of a disk, read back.
+pub(crate) struct Opened {
+    pub(crate) segments: Segments,
+    pub(crate) recovered: Recovered,
+    pub(crate) next_epoch: u64,
+    pub(crate) next_sequence: u64,
+}
+
+/// One file with its header.
+struct Found {
+    file: LogFile,
+    header: Header,
+}
+
+/// Reads the whole log, oldest group first.
+pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opened, OpenError> {
+    let Files {
+        mut found,
+        mut free,
+        next_name,
+    } = files(&*disk)?;
+    found.sort_by_key(|found| found.header.epoch);
+    let oldest = found.last().map_or(1, |newest| newest.header.oldest_epoch);
+    let needed_from = found.partition_point(|found| found.header.epoch < oldest);
+    free.extend(found.drain(..needed_from).map(|unneeded| unneeded.file));
+    check_row(&*disk, &found, oldest)?;
+
+    let total: u64 = found.iter().map(|found| found.file.size).sum();
+    let mut read = 0;
+    let mut recovered = Recovered {
+        segments: found.len(),
+        ..Recovered::default()
+    };
+    let mut next_sequence = found.first().map_or(1, |first| first.header.first_sequence);
+    let mut bytes = Vec::new();
+    for (index, segment) in found.iter().enumerate() {
+        if segment.header.first_sequence != next_sequence {
+            return Err(damaged(
+                &*disk,
+                &segment.file,
+                0,
+                Damage::Sequence {
+                    expected: next_sequence,
+                    found: segment.header.first_sequence,
+                },
+            ));
+        }
+        load(&*disk, segment, &mut bytes)?;
+        let end = found.get(index + 1).map(|next| next.header.first_sequence);
+        let mut at = HEADER_BYTES as usize;
+        while Some(next_sequence) != end {
+            let group = group_at(&bytes, at, segment.header.epoch)
+                .filter(|group| group.sequence == next_sequence);
+            let Some(group) = group else {
+                if end.is_some() || was_synced(&bytes, at, segment.header.epoch, next_sequence) {
+                    let sequence = next_sequence;
+                    return Err(damaged(
+                        &*disk,
+                        &segment.file,
+                        at as u64,
+                        Damage::Group { sequence },
+                    ));
+                }
+                if bytes[at..].iter().any(|byte| *byte != 0) {
+                    recovered.torn = Some((disk.describe(&segment.file.name), at as u64));
+                }
+                break;
+            };
+            let offset = (at + GROUP_HEADER_BYTES) as u64;
+            replay(Replayed {
+                lsn: Lsn::new(group.sequence),
+                place: Place {
+                    segment: segment.header.epoch,
+                    offset,
+                },
+                records: group.records,
+                progress: (read + at as u64, total),
+            })
+            .map_err(|error| OpenError::Replay {
+                file: disk.describe(&segment.file.name),
+                offset,
+                error,
+            })?;
+            recovered.groups += 1;
+            at += group.size;
+            next_sequence += 1;
+        }
+        read += segment.file.size;
+    }
+    recovered.last = Lsn::new(next_sequence - 1);
+    let next_epoch = found.last().map_or(1, |newest| newest.header.epoch + 1);
+    let log = found
+        .first()
+        .map_or_else(|| fastrand::u64(1..), |first| first.header.log);
+    let needed: VecDeque<Segment> = found
+        .into_iter()
+        .map(|found| Segment {
+            epoch: found.header.epoch,
+            file: found.file,
+        })
+        .collect();
+    Ok(Opened {
+        segments: Segments::new(disk, log, needed, free, oldest, next_name),
+        recovered,
+        next_epoch,
+        next_sequence,
+    })
+}
+
+struct Files {
+    found: Vec<Found>,
+    free: Vec<LogFile>,
+    next_name: u64,
+}
+
+fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
+    let io = |what, file: &str, error| OpenError::Io {
+        what,
+        file: disk.describe(file),
+        error,
+    };
+    let mut files = Files {
+        found: Vec::new(),
+        free: Vec::new(),
+        next_name: 0,
+    };
+    for name in disk.list().map_err(|error| io("list", "", error))? {
+        let number = name
+            .strip_prefix("log-")
+            .and_then(|text| text.parse::<u64>().ok());
+        let Some(number) = number else {
+            continue;
+        };
+        files.next_name = files.next_name.max(number + 1);
+        let file = disk.open(&name).map_err(|error| io("open", &name, error))?;
+        let size = file.size().map_err(|error| io("look at", &name, error))?;
+        let mut block = [0; 512];
+        let read = read_full(&*file, &mut block, 0).map_err(|error| io("read", &name, error))?;
+        let file = LogFile {
+            name: Arc::from(name),
+            file,
+            size,
+        };
+        match Opening::decode(&block[..read]) {
+            Opening::Unused => files.free.push(file),
+            Opening::Header(header) => files.found.push(Found { file, header }),
+            Opening::Newer(found) => {
+                return Err(OpenError::Newer {
+                    file: disk.describe(&file.name),
+                    found,
+                });
+            }
+            Opening::Damaged => return Err(damaged(disk, &file, 0, Damage::Header)),
+        }
+    }
+    // A file whose allocation was cut is too short for a segment.
+    files.free.retain(|file| file.size > HEADER_BYTES);
+    Ok(files)
+}
+
+/// The row of needed segments has no gap, no double and one owner.
+fn check_row(disk: &dyn Disk, found: &[Found], oldest: u64) -> Result<(), OpenError> {
+    for (expected, Found { file, header }) in (oldest..).zip(found) {
+        if header.log != found[0].header.log {
+            return Err(OpenError::Foreign {
+                file: disk.describe(&file.name),
+                other: disk.describe(&found[0].file.name),
+            });
+        }
+        if header.epoch < expected {
+            let epoch = header.epoch;
+            return Err(damaged(disk, file, 0, Damage::Twice { epoch }));
+        }
+        if header.epoch > expected {
+            let epoch = expected;
+            return Err(damaged(disk, file, 0, Damage::Segment { epoch }));
+        }
+        if file.size < header.size {
+            let size = header.size;
+            return Err(damaged(disk, file, file.size, Damage::Short { size }));
+        }
+    }
+    Ok(())
+}
+
+fn load(disk: &dyn Disk, segment: &Found, bytes: &mut Vec<u8>) -> Result<(), OpenError> {
+    let size = usize::try_from(segment.header.size).unwrap_or(usize::MAX);
+    bytes.resize(size, 0);
+    let read = read_full(&*segment.file.file, bytes, 0).map_err(|error| OpenError::Io {
+        what: "read",
+        file: disk.describe(&segment.file.name),
+        error,
+    })?;
+    bytes.truncate(read);
+    Ok(())
+}
+
+/// Whether a group behind `at` says that group `sequence` was synced.
+fn was_synced(bytes: &[u8], at: usize, epoch: u64, sequence: u64) -> bool {
+    (at..bytes.len())
+        .step_by(8)
+        .filter_map(|at| group_at(bytes, at, epoch))
+        .any(|group| group.sequence > sequence && group.synced >= sequence)
+}
+
+fn damaged(disk: &dyn Disk, file: &LogFile, offset: u64, what: Damage) -> OpenError {
+    OpenError::Damaged {
+        file: disk.describe(&file.name),
+        offset,
+        what,
+    }
+}
