@@ -7,6 +7,7 @@
 mod packet_ids;
 mod queue;
 mod receiver;
+mod replay;
 mod sender;
 mod snapshot;
 

@@ -109,6 +109,27 @@ impl<M: Message> Queue<M> {
         self.at_most_once -= usize::from(queued.qos == QoS::AtMostOnce);
     }
 
+    /// Takes out the first message that `is_it`.
+    pub(crate) fn take_first(&mut self, mut is_it: impl FnMut(&M) -> bool) -> Option<Queued<M>> {
+        let position = self
+            .messages
+            .iter()
+            .position(|queued| is_it(&queued.message))?;
+        self.take(position)
+    }
+
+    /// Takes out the first message of this QoS.
+    pub(crate) fn take_first_of(&mut self, qos: QoS) -> Option<Queued<M>> {
+        let position = self.messages.iter().position(|queued| queued.qos == qos)?;
+        self.take(position)
+    }
+
+    fn take(&mut self, position: usize) -> Option<Queued<M>> {
+        let queued = self.messages.remove(position)?;
+        self.uncount(&queued);
+        Some(queued)
+    }
+
     /// Appends within the limits. `on_dropped` hears of older messages that make room.
     ///
     /// # Errors

@@ -158,6 +158,11 @@ impl<M> Sender<M> {
         self.packet_ids.last()
     }
 
+    /// Goes on behind an id that was handed out in an earlier life.
+    pub(crate) const fn set_last_packet_id(&mut self, id: PacketId) {
+        self.packet_ids = PacketIds::behind(id.get());
+    }
+
     /// Puts a packet id to use, behind all others.
     #[inline]
     pub(crate) fn push(&mut self, slot: Slot<M>) {

@@ -4,6 +4,7 @@ mod allocations;
 mod conformance;
 mod memory;
 mod model;
+mod replay;
 mod resume;
 mod simulated_link;
 mod snapshot;
