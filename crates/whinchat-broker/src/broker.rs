@@ -15,7 +15,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use whinchat_store::{Log, MemoryLog};
+use whinchat_session::SnapshotError;
+use whinchat_store::{Log, MemoryLog, OpenError};
 use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Peer, Stream};
 
 use crate::{
@@ -27,12 +28,14 @@ use crate::{
     core::{keys::ShardId, mail::Mail},
     hooks::{Authenticate, Authorize, Intercept, installed::Hooks},
     metrics::Metrics,
+    restoration::Restoration,
     settings::Settings,
     shard::{
         Shard,
         accept::Accepting,
         driver::{Driver, Tick},
     },
+    store::Store,
 };
 
 /// A broker that is being set up. See [`Broker::builder`].
@@ -40,8 +43,9 @@ pub struct Broker {
     config: Config,
     hooks: Hooks,
     intercept: Option<Arc<dyn Intercept>>,
-    clock: Clock,
-    log: Option<Arc<dyn Log>>,
+    pub(crate) clock: Clock,
+    pub(crate) log: Option<Arc<dyn Log>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl Broker {
@@ -55,6 +59,7 @@ impl Broker {
             intercept: None,
             clock: Clock::system(),
             log: None,
+            store: None,
         }
     }
 
@@ -119,6 +124,14 @@ impl Broker {
         self
     }
 
+    /// Keeps what must survive in `store`, and begins with what an earlier broker kept there: sessions, what they are owed, retained messages, Wills.
+    /// It takes the place of a [`log`](Self::log).
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Opens the listeners and starts the threads. Works inside any runtime or none.
     ///
     /// # Errors
@@ -127,8 +140,17 @@ impl Broker {
     /// a login, a value that is out of range, or a thread that could not be started.
     pub fn start(mut self) -> Result<BrokerHandle, StartError> {
         let has_authenticator = self.hooks.has_authenticator();
-        let commons = self.commons()?;
+        // A port that is taken is found before the store is touched.
         let listeners = bind_listeners(&self.config)?;
+        let checkpoint = match self.store.take() {
+            Some(store) => {
+                let (log, checkpoint) = store.open(&self.clock)?;
+                self.log = Some(log);
+                Some(checkpoint)
+            }
+            None => None,
+        };
+        let commons = self.commons()?;
         let endpoints: Vec<Endpoint> = listeners
             .iter()
             .map(|(_, listener)| listener.endpoint().clone())
@@ -145,6 +167,8 @@ impl Broker {
             None => None,
         };
         let threads = commons.shards();
+        let restoration =
+            checkpoint.map(|checkpoint| Arc::new(Restoration::new(checkpoint, &commons)));
         let running = Running {
             commons,
             endpoints,
@@ -161,8 +185,12 @@ impl Broker {
                 .collect::<io::Result<Vec<_>>>()
                 .map_err(StartError::Thread)?;
             // If this fails, `running` is dropped and takes the threads before it along.
-            let shard = spawn_shard(position, Arc::clone(&running.commons), own)?;
+            let restoration = restoration.clone();
+            let shard = spawn_shard(position, Arc::clone(&running.commons), own, restoration)?;
             running.shards.lock().push(shard);
+        }
+        if let Some(restoration) = &restoration {
+            restoration.wait()?;
         }
         running.readiness.set_ready();
         Ok(BrokerHandle(Arc::new(running)))
@@ -237,6 +265,7 @@ fn spawn_shard(
     position: usize,
     commons: Arc<Commons>,
     listeners: Vec<(u16, DetachedListener)>,
+    restoration: Option<Arc<Restoration>>,
 ) -> Result<JoinHandle<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -260,7 +289,10 @@ fn spawn_shard(
         .name(format!("whinchat-{position}"))
         .spawn(move || {
             runtime.block_on(async move {
-                let shard = Shard::new(ShardId::new(position), commons, accepting);
+                let mut shard = Shard::new(ShardId::new(position), commons, accepting);
+                if let Some(restoration) = restoration {
+                    restoration.restore(&mut shard);
+                }
                 let driver = Driver::new(shard, Tick::of_the_runtime());
                 // The driver ends its own turns: no budget of the runtime cuts into them.
                 tokio::task::unconstrained(driver).await;
@@ -447,6 +479,12 @@ pub enum StartError {
         /// The text.
         filter: String,
     },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A session in the store cannot be read.
+    #[error("a session in the store cannot be read: {0}")]
+    Session(#[from] SnapshotError),
     /// A thread, or the files it needs, could not be made.
     #[error("cannot start a thread of the broker: {0}")]
     Thread(#[source] io::Error),
@@ -458,7 +496,11 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::LoginRequired(_) | Self::TooManyListeners | Self::InterestInvalid { .. } => true,
-            Self::Listen(_) | Self::Admin { .. } | Self::Thread(_) => false,
+            Self::Listen(_)
+            | Self::Admin { .. }
+            | Self::Store(_)
+            | Self::Session(_)
+            | Self::Thread(_) => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use parking_lot::Mutex;
-use whinchat_session::Instant;
+use whinchat_session::{Instant, WallTime};
 
 /// Where the broker gets the time from.
 ///
@@ -23,7 +23,11 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { origin: std::time::Instant },
+    System {
+        origin: std::time::Instant,
+        /// What the wall clock said at the origin. Steps that it takes later change nothing.
+        began: WallTime,
+    },
     Manual(Arc<Hand>),
 }
 
@@ -51,6 +55,7 @@ impl Clock {
     pub fn system() -> Self {
         Self(Source::System {
             origin: std::time::Instant::now(),
+            began: std::time::SystemTime::now().into(),
         })
     }
 
@@ -65,11 +70,28 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant::from_millis(match &self.0 {
-            Source::System { origin } => {
+            Source::System { origin, .. } => {
                 u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX)
             }
             Source::Manual(hand) => hand.millis.load(Ordering::SeqCst),
         })
+    }
+
+    /// What `at` is on the wall: for what outlives the process. A manual clock began on 9 September 2001.
+    pub(crate) fn wall(&self, at: Instant) -> WallTime {
+        WallTime::of(at, Instant::ORIGIN, self.began())
+    }
+
+    /// When it is `at` on the wall; what lies before this clock began is its beginning.
+    pub(crate) fn instant(&self, at: WallTime) -> Instant {
+        at.to_instant(Instant::ORIGIN, self.began())
+    }
+
+    fn began(&self) -> WallTime {
+        match &self.0 {
+            Source::System { began, .. } => *began,
+            Source::Manual(_) => MANUAL_BEGAN,
+        }
     }
 
     /// Calls `wake` whenever a manual clock moves; a system clock moves by itself.
@@ -79,6 +101,9 @@ impl Clock {
         }
     }
 }
+
+/// Any time will do that has others before it.
+const MANUAL_BEGAN: WallTime = WallTime::from_millis(1_000_000_000_000);
 
 impl Default for Clock {
     fn default() -> Self {

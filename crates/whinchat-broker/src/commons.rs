@@ -21,6 +21,7 @@ use crate::{
         keys::{SessionKey, ShardId, SubscriberKey, partition_of},
         mail::{Mail, SlotKey},
         memory::Memory,
+        moving::Passes,
         retained::Retained,
         routing::SubscriptionIndex,
         sessions::Counted,
@@ -55,6 +56,7 @@ pub(crate) struct Commons {
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
     pub(crate) memory: Memory,
+    pub(crate) passes: Passes,
     pub(crate) connect_rates: Mutex<ConnectRates>,
     /// Who everybody is without an authenticator.
     pub(crate) anonymous: Identity,
@@ -126,6 +128,7 @@ impl Commons {
             clock,
             counts: Counts::default(),
             memory: Memory::default(),
+            passes: Passes::default(),
             connect_rates: Mutex::default(),
             anonymous: Identity::anonymous(),
             service: Mutex::new(None),
@@ -170,6 +173,14 @@ impl Commons {
 
     pub(crate) fn next_session_number(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The numbers of messages and sessions that come next.
+    pub(crate) fn numbers(&self) -> (u64, u64) {
+        (
+            self.next_message.load(Ordering::Relaxed),
+            self.next_session.load(Ordering::Relaxed),
+        )
     }
 
     /// Goes on with the numbers of an earlier broker, which are not used twice.

@@ -10,9 +10,11 @@ mod core;
 pub mod hooks;
 mod limits;
 pub mod metrics;
+mod restoration;
 mod settings;
 mod shard;
 mod stepped;
+mod store;
 
 pub use crate::core::checkpoint::Checkpoint;
 pub use admin::Readiness;
@@ -20,6 +22,7 @@ pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
 pub use stepped::SteppedBroker;
+pub use store::Store;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

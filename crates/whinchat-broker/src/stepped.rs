@@ -14,6 +14,7 @@ use std::{
 };
 
 use whinchat_session::SnapshotError;
+use whinchat_store::{Commit, DurableLog, Log};
 use whinchat_transport::{Peer, Stream};
 
 use crate::{
@@ -57,6 +58,8 @@ pub struct SteppedBroker {
     commons: Arc<Commons>,
     shards: Vec<SteppedShard>,
     next_shard: usize,
+    /// Its store's log, if it has a store.
+    log: Option<Arc<DurableLog>>,
 }
 
 struct SteppedShard {
@@ -87,15 +90,28 @@ impl Broker {
     ///
     /// As [`start`](Self::start), as far as the configuration is to blame.
     pub fn start_stepped(mut self) -> Result<SteppedBroker, StartError> {
+        let opened = match self.store.take() {
+            Some(store) => Some(store.open_stepped(&self.clock)?),
+            None => None,
+        };
+        let (log, checkpoint) = opened.unzip();
+        if let Some(log) = &log {
+            self.log = Some(Arc::clone(log) as Arc<dyn Log>);
+        }
         let commons = self.commons()?;
         let shards = (0..commons.shards())
             .map(|position| SteppedShard::new(position, &commons))
             .collect::<Result<_, _>>()?;
-        Ok(SteppedBroker {
+        let mut broker = SteppedBroker {
             commons,
             shards,
             next_shard: 0,
-        })
+            log,
+        };
+        if let Some(checkpoint) = checkpoint {
+            broker.restore(checkpoint)?;
+        }
+        Ok(broker)
     }
 }
 
@@ -175,6 +191,11 @@ impl SteppedBroker {
         client
     }
 
+    /// Commits what the shards have appended to the log of a [`Store`](crate::Store); nothing without one.
+    pub fn commit_store(&self) -> Option<Commit> {
+        self.log.as_ref().map(|log| log.commit())
+    }
+
     /// The state that a restart has to find again. Letters that one shard has written to another and
     /// that are not read yet are no part of it: [settle](Self::settle) before.
     #[must_use]
@@ -202,7 +223,7 @@ impl SteppedBroker {
             shard.driver.shard_mut().restore_states(&checkpoint)?;
         }
         for shard in &mut self.shards {
-            shard.driver.shard_mut().restore_absences(&checkpoint);
+            shard.driver.shard_mut().restore_absences(&mut checkpoint);
             shard.woken.0.store(true, Ordering::SeqCst);
         }
         Ok(())
@@ -217,6 +238,9 @@ impl SteppedBroker {
 
 impl Drop for SteppedBroker {
     fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            log.abandon();
+        }
         self.shards.clear();
         self.commons.stop_service();
     }

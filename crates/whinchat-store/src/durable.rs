@@ -29,7 +29,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    Log, LogFailure, LogStats, Lsn, Wake,
+    Log, LogFailure, LogSegments, LogStats, Lsn, Wake,
     disk::{Disk, allocate, read_full},
     subscribers::Subscribers,
 };
@@ -96,6 +96,8 @@ struct Shared {
     segments: Mutex<Segments>,
     /// Who makes files in advance waits here for something to do.
     segments_changed: Condvar,
+    /// The segment of the last group.
+    newest: AtomicU64,
     committed: AtomicU64,
     pending_bytes: AtomicUsize,
     commits: AtomicU64,
@@ -180,6 +182,7 @@ impl DurableLog {
             writer: Mutex::default(),
             segments: Mutex::new(opened.segments),
             segments_changed: Condvar::new(),
+            newest: AtomicU64::new(opened.next_epoch),
             committed: AtomicU64::new(last),
             pending_bytes: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
@@ -229,6 +232,7 @@ impl DurableLog {
         }
         let was_empty = appended.is_empty();
         let (sequence, place) = appended.push(group, shared.committed.load(Ordering::Acquire));
+        shared.newest.store(place.segment, Ordering::Release);
         let framed = GROUP_HEADER_BYTES + padded(group.len());
         shared.pending_bytes.fetch_add(framed, Ordering::Relaxed);
         drop(appended);
@@ -246,6 +250,12 @@ impl DurableLog {
     /// Commits what was appended, in this thread.
     pub fn commit(&self) -> Commit {
         self.shared.commit(self.shared.options.durability)
+    }
+
+    /// Stops at once, as a crash does: what was appended and is not committed is forgotten.
+    pub fn abandon(&self) {
+        self.shared.appended.lock().forget();
+        self.close();
     }
 
     /// Reads `length` bytes that were committed, from `offset` behind the place of their group.
@@ -273,24 +283,27 @@ impl DurableLog {
     pub fn oldest_segment(&self) -> u64 {
         self.shared.segments.lock().oldest()
     }
+}
 
-    /// How many segments are needed, and the bytes of all files of the log.
-    #[must_use]
-    pub fn size(&self) -> (usize, u64) {
-        let segments = self.shared.segments.lock();
-        (segments.needed(), segments.bytes())
+impl LogSegments for DurableLog {
+    fn newest(&self) -> u64 {
+        self.shared.newest.load(Ordering::Acquire)
     }
 
-    /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed.
-    pub fn release(&self, segment: u64) {
+    fn needed(&self) -> usize {
+        self.shared.segments.lock().needed()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shared.segments.lock().bytes()
+    }
+
+    fn release(&self, segment: u64) {
         self.shared.segments.lock().release(segment);
         self.shared.segments_changed.notify_one();
     }
 
-    /// Whether the disk had no room for the next segment when it was asked last. What is appended still finds room in the present one, so take
-    /// only what empties queues until this is over.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.shared.is_full.load(Ordering::Relaxed)
     }
 }
@@ -460,6 +473,10 @@ impl Log for DurableLog {
             groups: self.shared.groups.load(Ordering::Relaxed),
             bytes: self.shared.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    fn segments(&self) -> Option<&dyn LogSegments> {
+        Some(self)
     }
 
     fn close(&self) {

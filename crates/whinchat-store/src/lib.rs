@@ -47,7 +47,7 @@ pub use durable::{
     Commit, Damage, Durability, DurableLog, DurableLogOptions, OpenError, Place, Recovered,
     Replayed,
 };
-pub use log::{Log, LogFailure, LogStats, Lsn, Wake};
+pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Wake};
 pub use memory::MemoryLog;
 pub use record::{Record, RecordError, RecordKind, Records};
 

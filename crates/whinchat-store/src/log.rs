@@ -80,6 +80,30 @@ pub trait Log: Send + Sync {
 
     /// Commits what was appended and stops. Returns when that is done; a second call does nothing.
     fn close(&self);
+
+    /// The log as a row of segments, if it is one: then it grows until the oldest are given up.
+    fn segments(&self) -> Option<&dyn LogSegments> {
+        None
+    }
+}
+
+/// A log in segments, of which only the oldest can be given up.
+pub trait LogSegments: Send + Sync {
+    /// The number of the segment that was appended to last; it only grows. What is appended from now on lies in this one or a later one.
+    fn newest(&self) -> u64;
+
+    /// How many segments are needed.
+    fn needed(&self) -> usize;
+
+    /// Bytes of all files, those that wait for their next use included.
+    fn bytes(&self) -> u64;
+
+    /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed.
+    fn release(&self, segment: u64);
+
+    /// Whether the disk had no room for the next segment when it was asked last. What is appended still finds room in the present one, so take
+    /// only what empties queues until this is over.
+    fn is_full(&self) -> bool;
 }
 
 /// Counters of one log since it was opened.

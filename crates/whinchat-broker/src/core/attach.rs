@@ -15,7 +15,6 @@ use whinchat_transport::Peer;
 
 use super::{
     end::Ending,
-    keys::partition_of,
     limits_met::Met,
     mail::{Arrival, Mail, SlotKey},
     sessions::{Counted, Session, Takeovers},
@@ -251,7 +250,6 @@ impl Shard {
             Some(session) => session,
             None => self.begin_session(&connect.client_id, identity.clone()),
         };
-        let partition = partition_of(&connect.client_id);
         let session = self
             .sessions
             .get_mut(session_index)
@@ -278,7 +276,6 @@ impl Shard {
         if let Some(readiness) = &session.readiness {
             readiness.set(true, true);
         }
-        let number = session.number;
         let durable = session.is_durable();
         if durable != was_durable {
             self.update_durability(session_index);
@@ -286,18 +283,17 @@ impl Shard {
         let mut ticket = Ticket::NONE;
         // One that no longer outlives its connection waits all the same, for what it still had to.
         if durable || was_durable {
-            ticket = self
-                .records
-                .session(partition, number, &connect.client_id, expiry_interval);
             let session = self
                 .sessions
                 .get(session_index)
                 .expect("found or just made");
-            if let Some(will) = &session.will
-                && durable
-            {
-                self.records.will(number, will);
-            }
+            ticket = self.records.session(session);
+        }
+        // Also where the session ends with its connection: a crash must not leave its state as if it were there.
+        if let Some(session) = self.sessions.get(session_index)
+            && let Some(will) = &session.will
+        {
+            self.records.will(session, will);
         }
         let granted = Granted {
             client_id: client_id_assigned.then_some(&*connect.client_id),
@@ -395,7 +391,6 @@ impl Shard {
             self.publish_will(session_index);
         } else if let Some(session) = self.sessions.get_mut(session_index)
             && session.will.take().is_some()
-            && session.is_durable()
         {
             // The client is back before the delay was over (v5 [MQTT-3.1.3-9]).
             let number = session.number;

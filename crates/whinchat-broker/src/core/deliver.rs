@@ -5,7 +5,10 @@
 //!
 //! Read first: MQTT 5.0 sections 3.3.1, 3.3.2.3 and 4.3.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use bytes::BytesMut;
 use whinchat_codec::{
@@ -104,6 +107,7 @@ impl<'a> Outgoing<'a> {
                 qos: self.qos,
                 retain: self.retain,
                 expires_at: self.parts.expires_at,
+                segment: AtomicU64::new(0),
             })
         })
     }
@@ -166,6 +170,13 @@ impl Shard {
                 .messages_dropped
                 .of(DropLabel::Expired)
                 .add(targets.len() as u64);
+            if let Some(kept) = &message.kept {
+                let durable = targets.iter().filter(|target| target.durable);
+                for target in durable {
+                    self.records
+                        .dropped(target.session.number, kept, group.is_some());
+                }
+            }
             return;
         }
         let mut frames = mem::take(&mut self.frames);
@@ -210,8 +221,8 @@ impl Shard {
             if qos > QoS::AtMostOnce
                 && let Some(number) = session.durable_number()
             {
-                let id = message.keep(&self.commons).id;
-                self.records.dropped(number, id);
+                let kept = message.keep(&self.commons);
+                self.records.dropped(number, kept, group.is_some());
             }
             return;
         }
@@ -351,7 +362,8 @@ impl Shard {
                 made_room = true;
                 dropped.increment();
                 if let Some(number) = durable {
-                    self.records.dropped(number, oldest.message.id);
+                    self.records
+                        .dropped(number, &oldest.message, oldest.group.is_some());
                 }
             },
         );
@@ -375,7 +387,8 @@ impl Shard {
             return;
         };
         if let Some(number) = session.durable_number() {
-            self.records.dropped(number, delivery.message.id);
+            self.records
+                .dropped(number, &delivery.message, delivery.group.is_some());
         }
         if reason == DropReason::QueueFull {
             self.note_overflow(index);

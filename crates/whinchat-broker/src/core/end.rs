@@ -20,9 +20,9 @@ use whinchat_codec::{
 };
 use whinchat_session::Violation;
 
-use super::{deliver::Outgoing, limits_met::Met, retained::Source};
+use super::{deliver::Outgoing, limits_met::Met, retained::Source, wills::Will};
 use crate::{
-    hooks::{Client, Decision, DisconnectEvent, MessageEvent, PublishVerdict},
+    hooks::{Client, Decision, DisconnectEvent, Identity, MessageEvent, PublishVerdict},
     limits::Limit,
     metrics::{CloseLabel, DropLabel, RefusalLabel},
     shard::{Life, Shard, Wire, slot::Phase, timers::Timed},
@@ -244,10 +244,8 @@ impl Shard {
         match ending {
             // v5 [MQTT-3.14.4-3], v311 [MQTT-3.1.2-10]
             Ending::Disconnected(DisconnectReason::NormalDisconnection) => {
-                if session.will.take().is_some()
-                    && let Some(number) = session.recorded_number()
-                {
-                    self.records.will_end(number);
+                if session.will.take().is_some() {
+                    self.records.will_end(session.number);
                 }
             }
             // The new connection decides about the Will and the session.
@@ -287,6 +285,10 @@ impl Shard {
         session.will_at = session.will.as_ref().map(|will| after(will.delay_interval));
         if session.will_at.is_some_and(|at| at <= now) {
             self.publish_will(index);
+        }
+        if let Some(session) = self.sessions.get(index) {
+            self.records
+                .absence(session.number, session.ends_at, session.will_at);
         }
         self.redistribute(index, false);
         self.schedule_session(index);
@@ -336,7 +338,10 @@ impl Shard {
         for unacked in unacked {
             if let Some(group) = unacked.message.group {
                 if let Some(number) = keeper {
-                    self.records.dropped(number, unacked.message.message.id);
+                    match unacked.packet_id {
+                        Some(id) => self.records.given_back(number, id),
+                        None => self.records.dropped(number, &unacked.message.message, true),
+                    };
                 }
                 self.deliver_to_group(group, &unacked.message.message);
             }
@@ -353,17 +358,25 @@ impl Shard {
             return;
         };
         let number = session.number;
-        if let Some(number) = session.recorded_number() {
-            self.records.will_end(number);
-        }
+        let (client_id, identity) = (session.client_id.clone(), session.identity.clone());
+        self.records.will_end(number);
+        self.publish_will_of(number, &client_id, &identity, &will);
+    }
+
+    /// Publishes the Will of the session of this number, which need not be there any more.
+    pub(crate) fn publish_will_of(
+        &mut self,
+        number: u64,
+        client_id: &str,
+        identity: &Identity,
+        will: &Will,
+    ) {
         let mut parts = will.parts(self.now);
         // The right may have been lost since CONNECT (T-67).
-        if self.commons.may(
-            &session.identity,
-            &session.client_id,
-            will.action(),
-            &will.topic,
-        ) == Decision::Deny
+        if self
+            .commons
+            .may(identity, client_id, will.action(), &will.topic)
+            == Decision::Deny
         {
             self.metrics.access_denied.of(will.action()).increment();
             return;
@@ -376,7 +389,7 @@ impl Shard {
             payload: parts.payload,
         };
         let verdict = self.commons.hooks.on_publish(
-            &Client::new(&session.client_id, &session.identity),
+            &Client::new(client_id, identity),
             &MessageEvent::new(parts.topic, &publish),
             self.commons.shared_metrics(),
         );
@@ -393,7 +406,7 @@ impl Shard {
         }
         self.metrics.wills_published.increment();
         let source = (will.retain && self.commons.hooks.has_authorizer())
-            .then(|| Source::new(&session.identity, &session.client_id));
+            .then(|| Source::new(identity, client_id));
         let outgoing = Outgoing::new(parts, will.qos, will.retain, number).published_by(source);
         let routed = self.route(outgoing);
         debug_assert!(routed.reason != PubAckReason::NotAuthorized);

@@ -54,6 +54,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 struct Group {
     check: u32,
+    /// Share name, `/`, filter: how records and checkpoints name it.
+    text: Arc<str>,
     members: Vec<Member>,
     next: usize,
 }
@@ -92,6 +94,7 @@ impl Groups {
             state.made = state.made.wrapping_add(1);
             let index = state.groups.insert(Group {
                 check: state.made,
+                text: Arc::from(format!("{name}/{filter}")),
                 members: Vec::new(),
                 next: 0,
             });
@@ -205,20 +208,16 @@ impl Groups {
         })
     }
 
-    /// The share name and the filter of a group.
-    pub(crate) fn name_of(&self, key: GroupKey) -> Option<(Box<str>, Box<str>)> {
+    /// Share name, `/` and filter of a group.
+    pub(crate) fn text_of(&self, key: GroupKey) -> Option<Arc<str>> {
         let state = self.state.lock();
         let group = state.groups.get(key.index as usize)?;
-        let is_it = |(_, index): &(_, &u32)| group.check == key.check && **index == key.index;
-        state
-            .by_name
-            .iter()
-            .find(is_it)
-            .map(|(name, _)| name.clone())
+        (group.check == key.check).then(|| Arc::clone(&group.text))
     }
 
-    /// The group with this share name and filter.
-    pub(crate) fn find(&self, name: &str, filter: &str) -> Option<GroupKey> {
+    /// The group of this text.
+    pub(crate) fn find(&self, text: &str) -> Option<GroupKey> {
+        let (name, filter) = text.split_once('/')?;
         let state = self.state.lock();
         let index = *state.by_name.get(&(Box::from(name), Box::from(filter)))?;
         let check = state.groups.get(index as usize)?.check;

@@ -105,6 +105,10 @@ impl Grant {
         self.partly
     }
 
+    pub(crate) fn set_partly(&mut self, partly: bool) {
+        self.partly = partly;
+    }
+
     pub(crate) fn set_durable(&mut self, durable: bool) {
         self.durable = durable;
     }

@@ -33,6 +33,10 @@ pub(crate) enum Mail {
     },
     /// End the connection of this client id with Administrative action, if it is here.
     Kick { client_id: Box<str> },
+    /// Write anew what the log has before this segment, once every shard has said that it knows of it.
+    Move { target: u64 },
+    /// The sender knows of it: what it routed before lies in what comes before this letter.
+    KnowsMove { target: u64 },
     /// Read the settings again.
     Reload,
     /// Say goodbye to all connections, flush until the deadline, then end the shard.
@@ -49,6 +53,8 @@ impl Mail {
             Self::Inside { .. }
             | Self::Authenticated { .. }
             | Self::Kick { .. }
+            | Self::Move { .. }
+            | Self::KnowsMove { .. }
             | Self::Reload
             | Self::Shutdown { .. } => 0,
         }

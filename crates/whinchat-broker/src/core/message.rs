@@ -1,6 +1,9 @@
 //! An application message inside the broker, and one session's hold on it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use whinchat_codec::{
@@ -26,9 +29,21 @@ pub(crate) struct Message {
     /// The publisher's RETAIN flag.
     pub(crate) retain: bool,
     pub(crate) expires_at: Option<Instant>,
+    /// The log has it in this segment or a later one; 0: not at all.
+    pub(crate) segment: AtomicU64,
 }
 
 impl Message {
+    /// Whether the log has it.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.segment.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the log might give it up when it gives up what is before `segment`.
+    pub(crate) fn is_before(&self, segment: u64) -> bool {
+        self.segment.load(Ordering::Relaxed) < segment
+    }
+
     /// Bytes this message takes in memory, about.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>()

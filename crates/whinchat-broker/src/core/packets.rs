@@ -191,13 +191,12 @@ impl Shard {
         if granted == session.expiry_interval {
             return;
         }
-        if granted > 0 && session.is_durable() {
-            let partition = session.partition();
-            self.records
-                .session(partition, session.number, &session.client_id, granted);
-        }
+        let recorded = granted > 0 && session.is_durable();
         if let Some(session) = self.sessions.get_mut(session_index) {
             session.expiry_interval = granted;
+            if recorded {
+                self.records.session(session);
+            }
         }
     }
 

@@ -212,28 +212,34 @@ impl Shard {
             let mut retained = commons.retained.write();
             let is_own = kept.publisher == 0; // `$SYS` replaces what is there
             let has_memory = !self.memory_is_full || is_own || kept.payload.is_empty();
+            let source = message.source.take();
             let set = if has_memory {
-                retained.set(kept, message.source.take(), &self.settings)
+                retained.set(kept, source.clone(), &self.settings)
             } else {
                 Err(NoRoom {
                     limit: Limit::MemorySize,
                     value: kept.size() as u64,
                 })
             };
-            if let Err(NoRoom { limit, value }) = set {
-                let met = Met {
-                    limit,
-                    client_id: None,
-                    peer: None,
-                    value: &value,
-                };
-                self.limit_log.note(self.now, &self.metrics, &met);
-                reason = PubAckReason::QuotaExceeded;
-            } else if commons.log_is_awaited && kept.publisher != 0 {
+            match set {
+                Err(NoRoom { limit, value }) => {
+                    let met = Met {
+                        limit,
+                        client_id: None,
+                        peer: None,
+                        value: &value,
+                    };
+                    self.limit_log.note(self.now, &self.metrics, &met);
+                    reason = PubAckReason::QuotaExceeded;
+                }
                 // What the broker says of itself is said anew after a start.
-                ticket = ticket.max(self.records.message(kept));
-                ticket = ticket.max(self.records.retain(kept.id));
-                message.recorded = true;
+                Ok(mark) if commons.log_is_awaited && !is_own => {
+                    ticket = ticket.max(self.records.message(kept));
+                    let retain = self.records.retain(kept.id, mark, source.as_deref());
+                    ticket = ticket.max(retain);
+                    message.recorded = true;
+                }
+                Ok(_) => {}
             }
             let filters = commons.subscriptions.read();
             Rc::new(find_routes(
@@ -339,13 +345,20 @@ impl Shard {
             message.recorded = true;
         }
         let remote = routes.remote.iter().flat_map(|(_, targets)| targets.iter());
-        let receivers = routes
-            .local
+        let own = routes.local.iter().chain(remote);
+        let shared: Vec<_> = picked
             .iter()
-            .chain(remote)
-            .chain(picked.iter().map(|(_, target)| target))
+            .filter(|(_, target)| target.durable)
+            .map(|(group, target)| (self.commons.groups.text_of(*group), target))
+            .collect();
+        let receivers = own
             .filter(|target| target.durable)
-            .map(|target| receiver(target, qos, retain));
+            .map(|target| receiver(target, qos, retain, None))
+            .chain(
+                shared
+                    .iter()
+                    .map(|(group, target)| receiver(target, qos, retain, group.as_deref())),
+            );
         self.records.route(kept.id, receivers)
     }
 
@@ -363,7 +376,8 @@ impl Shard {
         if target.durable && can_wait {
             // Whoever had it before may have had no records: the message itself may not be in the log.
             self.records.message(message);
-            let receiver = receiver(&target, message.qos, message.retain);
+            let text = self.commons.groups.text_of(group);
+            let receiver = receiver(&target, message.qos, message.retain, text.as_deref());
             self.records.route(message.id, std::iter::once(receiver));
         }
         if target.session.shard == self.id {
@@ -382,11 +396,17 @@ impl Shard {
     }
 }
 
-fn receiver(target: &Target, qos: QoS, retain: bool) -> Receiver<'_> {
+fn receiver<'a>(
+    target: &'a Target,
+    qos: QoS,
+    retain: bool,
+    group: Option<&'a str>,
+) -> Receiver<'a> {
     Receiver {
         session: target.session.number,
         qos: target.qos.min(qos),
         retain: retain && target.retain_as_published,
         subscription_ids: target.subscription_ids.as_slice(),
+        group,
     }
 }

@@ -7,7 +7,8 @@
 //! | --- | --- | --- |
 //! | `MESSAGE` | a message is for a durable session, or retained | its publisher's PUBACK or PUBREC |
 //! | `ROUTE` | with `MESSAGE`; for a retained one, when a new subscription gets it | the same; nobody |
-//! | `SESSION` | a session begins or its expiry changes | CONNACK |
+//! | `SESSION` | a client connects to a session with an expiry, or its expiry changes | CONNACK |
+//! | `ABSENCE` | the session goes on without a connection | nobody |
 //! | `SESSION_END` | a session with an expiry ends | nobody |
 //! | `SUBSCRIBED`, `UNSUBSCRIBED` | the subscriptions of a durable session change | SUBACK, UNSUBACK |
 //! | `RETAIN` | a retained message is set or cleared | PUBACK or PUBREC |
@@ -16,17 +17,31 @@
 //! | `PUBREC_RECEIVED` | the receiver of a QoS 2 message has it | PUBREL |
 //! | `RECEIVED` | a QoS 2 packet id was taken | PUBREC |
 //! | `RELEASED` | a QoS 2 packet id was given back | PUBCOMP |
-//! | `WILL`, `WILL_END` | a connection brings a Will; it is removed or published | CONNACK; nobody |
+//! | `WILL`, `WILL_END` | a connection brings a Will, also one of a session that ends with it; it is removed or published | CONNACK of a durable session; nobody |
 //! | `DROPPED` | a session will not get a message that was routed to it: no room, no right, or passed on to another member of its group | nobody |
+//! | `STATE` | what a session has is written anew, so that older records of it are not needed | nobody |
+//! | `NUMBERS` | with `STATE`: numbers of messages and sessions that are not used again | nobody |
+//!
+//! `docs/records.md` has the bodies, and what the loss of each would do. [`read`] reads them.
+
+mod body;
+pub(crate) mod read;
+
+use std::sync::{Arc, atomic::Ordering};
 
 use whinchat_codec::{PacketId, QoS};
-use whinchat_session::{Effect, Ticket};
+use whinchat_session::{Effect, Instant, Ticket};
 use whinchat_store::{RecordKind, record};
 
+use self::body::{put_bytes as bytes, put_id, put_number as number, put_text as text};
 use super::{
+    groups::Groups,
     message::{Delivery, Message},
+    retained::Source,
+    sessions::{Counted, Session},
     wills::Will,
 };
+use crate::{clock::Clock, hooks::Identity};
 
 const VERSION: u8 = 1;
 
@@ -46,6 +61,9 @@ const RELEASED: RecordKind = RecordKind::required(13);
 const WILL: RecordKind = RecordKind::required(14);
 const WILL_END: RecordKind = RecordKind::required(15);
 const DROPPED: RecordKind = RecordKind::required(16);
+const ABSENCE: RecordKind = RecordKind::required(17);
+const STATE: RecordKind = RecordKind::required(18);
+const NUMBERS: RecordKind = RecordKind::required(19);
 
 /// The records of one turn, and the ticket under which their effects wait.
 ///
@@ -55,16 +73,41 @@ pub(crate) struct Records {
     group: Vec<u8>,
     ticket: u64,
     durable_log: bool,
+    clock: Clock,
+    /// What is written in this turn lies in this segment of the log or in a later one.
+    segment: u64,
 }
 
 impl Records {
     /// `enabled` is false where the log promises nothing: then nothing is written, and nobody waits.
-    pub(crate) fn new(enabled: bool) -> Self {
+    pub(crate) fn new(enabled: bool, clock: Clock) -> Self {
         Self {
             group: Vec::new(),
             ticket: 1,
             durable_log: enabled,
+            clock,
+            segment: 0,
         }
+    }
+
+    /// Begins a turn: what is written in it will lie in `segment` of the log or in a later one.
+    pub(crate) fn begin_turn(&mut self, segment: u64) {
+        self.segment = segment;
+    }
+
+    /// Bytes that this turn has written so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.group.len()
+    }
+
+    /// The ticket of what was written last.
+    pub(crate) fn last_ticket(&self) -> Ticket {
+        Ticket::new(self.ticket - u64::from(self.group.is_empty()))
+    }
+
+    /// Whether what is written here is kept.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.durable_log
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -93,15 +136,24 @@ impl Records {
 
     /// A message that must survive.
     pub(crate) fn message(&mut self, message: &Message) -> Ticket {
+        message
+            .segment
+            .store(self.segment.max(1), Ordering::Relaxed);
+        let expires_at = self.wall(message.expires_at);
         self.write(MESSAGE, 0, |body| {
             number(body, message.id);
             number(body, message.publisher);
             body.push((message.qos as u8) | u8::from(message.retain) << 2);
-            number(body, message.expires_at.map_or(0, |at| at.as_millis()));
+            number(body, expires_at);
             text(body, &message.topic);
             bytes(body, message.properties.borrowed().as_bytes());
-            bytes(body, &message.payload);
+            body.extend_from_slice(&message.payload);
         })
+    }
+
+    /// A point in time as milliseconds of wall time, and 0 for none.
+    fn wall(&self, at: Option<Instant>) -> u64 {
+        at.map_or(0, |at| self.clock.wall(at).as_millis())
     }
 
     /// Which sessions get a message, decided.
@@ -114,26 +166,41 @@ impl Records {
             number(body, message);
             for receiver in receivers {
                 number(body, receiver.session);
-                body.push((receiver.qos as u8) | u8::from(receiver.retain) << 2);
+                let shared = receiver.group.is_some();
+                body.push(
+                    (receiver.qos as u8) | u8::from(receiver.retain) << 2 | u8::from(shared) << 3,
+                );
                 number(body, receiver.subscription_ids.len() as u64);
                 for id in receiver.subscription_ids {
                     number(body, u64::from(*id));
+                }
+                if let Some(group) = receiver.group {
+                    text(body, group);
                 }
             }
         })
     }
 
-    pub(crate) fn session(
+    /// A client connects to this session, or what it was granted changes.
+    pub(crate) fn session(&mut self, session: &Session) -> Ticket {
+        self.write(SESSION, session.partition(), |body| {
+            who_and_how_long(body, session);
+        })
+    }
+
+    /// The session goes on without a connection.
+    pub(crate) fn absence(
         &mut self,
-        partition: u16,
         session: u64,
-        client_id: &str,
-        expiry_interval: u32,
+        ends_at: Option<Instant>,
+        will_at: Option<Instant>,
     ) -> Ticket {
-        self.write(SESSION, partition, |body| {
+        let times = [self.wall(ends_at), self.wall(will_at)];
+        self.write(ABSENCE, 0, |body| {
             number(body, session);
-            number(body, u64::from(expiry_interval));
-            text(body, client_id);
+            for time in times {
+                number(body, time);
+            }
         })
     }
 
@@ -163,25 +230,25 @@ impl Records {
         })
     }
 
-    /// The message of that number is the retained one of its topic; an empty payload clears it.
-    pub(crate) fn retain(&mut self, message: u64) -> Ticket {
-        self.write(RETAIN, 0, |body| number(body, message))
+    /// The message of that number is the retained one of its topic; an empty payload clears it. Of two, that with the higher `mark` came later.
+    pub(crate) fn retain(&mut self, message: u64, mark: u64, source: Option<&Source>) -> Ticket {
+        self.write(RETAIN, 0, |body| {
+            number(body, message);
+            number(body, mark);
+            if let Some(source) = source {
+                text(body, source.client_id());
+                identity(body, source.identity());
+            }
+        })
     }
 
-    pub(crate) fn will(&mut self, session: u64, will: &Will) -> Ticket {
-        self.write(WILL, 0, |body| {
-            number(body, session);
-            body.push((will.qos as u8) | u8::from(will.retain) << 2);
-            number(body, u64::from(will.delay_interval));
-            // One more than the interval; 0 is none.
-            number(
-                body,
-                will.expiry_interval
-                    .map_or(0, |seconds| u64::from(seconds) + 1),
-            );
-            text(body, &will.topic);
-            bytes(body, will.properties.borrowed().as_bytes());
-            bytes(body, &will.payload);
+    /// A connection brought this Will. Sessions that end with their connection have no other record, so it says whose it is.
+    pub(crate) fn will(&mut self, session: &Session, will: &Will) -> Ticket {
+        self.write(WILL, session.partition(), |body| {
+            number(body, session.number);
+            text(body, &session.client_id);
+            identity(body, &session.identity);
+            self::will(body, will);
         })
     }
 
@@ -189,26 +256,94 @@ impl Records {
         self.write(WILL_END, 0, |body| number(body, session))
     }
 
-    pub(crate) fn dropped(&mut self, session: u64, message: u64) -> Ticket {
+    /// A copy of a message that waited in a session's queue, or was to, will not be delivered. What the log does not know is not written.
+    pub(crate) fn dropped(&mut self, session: u64, message: &Message, is_shared: bool) -> Ticket {
+        if !message.is_recorded() {
+            return Ticket::NONE;
+        }
         self.write(DROPPED, 0, |body| {
             number(body, session);
-            number(body, message);
+            copy(body, message, is_shared);
+        })
+    }
+
+    /// A delivery in flight is over, and its packet id free, because another session gets the message.
+    pub(crate) fn given_back(&mut self, session: u64, id: PacketId) -> Ticket {
+        self.write(ACKED, 0, |body| {
+            number(body, session);
+            put_id(body, id);
+        })
+    }
+
+    /// Everything about a session, so that records of it in segments before `from` are not needed.
+    pub(crate) fn session_anew(&mut self, session: &Session, groups: &Groups, from: u64) {
+        let mut old: Vec<Arc<Message>> = Vec::new();
+        self.state(session, groups, |message| {
+            if message.is_before(from) {
+                old.push(Arc::clone(message));
+            }
+        });
+        for message in old {
+            // Once, however often the session has it.
+            if message.is_before(from) {
+                self.message(&message);
+            }
+        }
+        if let Some(will) = &session.will {
+            self.will(session, will);
+        }
+    }
+
+    fn state(&mut self, session: &Session, groups: &Groups, mut each: impl FnMut(&Arc<Message>)) {
+        let absence = session
+            .slot
+            .is_none()
+            .then(|| [self.wall(session.ends_at), self.wall(session.will_at)]);
+        self.write(STATE, session.partition(), |body| {
+            who_and_how_long(body, session);
+            body.push(u8::from(absence.is_some()));
+            for time in absence.into_iter().flatten() {
+                number(body, time);
+            }
+            number(body, session.subscriptions.len() as u64);
+            for (filter, subscription) in &session.subscriptions {
+                body.push(subscription.options.bits());
+                number(
+                    body,
+                    u64::from(subscription.grant.subscription_id().unwrap_or(0)),
+                );
+                text(body, filter);
+            }
+            let state = session.state.export(|delivery, out| {
+                each(&delivery.message);
+                write_delivery(delivery, groups, out);
+            });
+            body.extend_from_slice(state.as_bytes());
+        });
+    }
+
+    /// Numbers below these are taken.
+    pub(crate) fn numbers(&mut self, next_message: u64, next_session: u64, mark: u64) -> Ticket {
+        self.write(NUMBERS, 0, |body| {
+            number(body, next_message);
+            number(body, next_session);
+            number(body, mark);
         })
     }
 
     /// A step of a QoS 1 or QoS 2 exchange of a durable session.
     pub(crate) fn effect(&mut self, session: u64, effect: Effect<'_, Delivery>) -> Ticket {
-        let mut step = |kind, id: PacketId, message: Option<u64>| {
+        let mut step = |kind, id: PacketId, message: Option<&Delivery>| {
             self.write(kind, 0, |body| {
                 number(body, session);
-                body.extend_from_slice(&id.get().to_le_bytes());
-                if let Some(message) = message {
-                    number(body, message);
+                put_id(body, id);
+                if let Some(delivery) = message {
+                    copy(body, &delivery.message, delivery.group.is_some());
                 }
             })
         };
         match effect {
-            Effect::Sent { id, message, .. } => step(SENT, id, Some(message.message.id)),
+            Effect::Sent { id, message, .. } => step(SENT, id, Some(message)),
             Effect::Acked { id } => step(ACKED, id, None),
             Effect::PubRecReceived { id } => step(PUBREC_RECEIVED, id, None),
             Effect::Completed { id } => step(COMPLETED, id, None),
@@ -218,6 +353,24 @@ impl Records {
     }
 }
 
+/// How a snapshot of a session names a message: its number, and the text of the group that it was picked for.
+pub(crate) fn write_delivery(delivery: &Delivery, groups: &Groups, out: &mut Vec<u8>) {
+    out.extend_from_slice(&delivery.message.id.to_le_bytes());
+    if let Some(text) = delivery.group.and_then(|group| groups.text_of(group)) {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Reads what [`write_delivery`] wrote.
+pub(crate) fn read_delivery(bytes: &[u8]) -> Option<(u64, Option<&str>)> {
+    let (id, group) = bytes.split_first_chunk::<8>()?;
+    let group = std::str::from_utf8(group).ok()?;
+    Some((
+        u64::from_le_bytes(*id),
+        (!group.is_empty()).then_some(group),
+    ))
+}
+
 /// One session that gets a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receiver<'a> {
@@ -225,22 +378,49 @@ pub(crate) struct Receiver<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) subscription_ids: &'a [u32],
+    /// The shared subscription it was picked for: share name, `/`, filter.
+    pub(crate) group: Option<&'a str>,
 }
 
-/// Seven bits a byte, the lowest first; the top bit says that more follow.
-fn number(body: &mut Vec<u8>, mut value: u64) {
-    while value > 0x7F {
-        body.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
+/// Which copy of a message: a session may have one of its own and one for a group.
+fn copy(body: &mut Vec<u8>, message: &Message, is_shared: bool) {
+    number(body, message.id);
+    body.push(u8::from(is_shared));
+}
+
+fn who_and_how_long(body: &mut Vec<u8>, session: &Session) {
+    number(body, session.number);
+    number(body, u64::from(session.expiry_interval));
+    body.push(u8::from(session.counted == Counted::DurableAnonymous));
+    text(body, &session.client_id);
+    identity(body, &session.identity);
+}
+
+/// Who it is, for rights that are asked about later. How long somebody is known belongs to a connection.
+fn identity(body: &mut Vec<u8>, identity: &Identity) {
+    body.push(u8::from(identity.is_anonymous()));
+    text(body, identity.name());
+    number(body, identity.roles().len() as u64);
+    for role in identity.roles() {
+        text(body, role);
     }
-    body.push(value.to_le_bytes()[0]);
+    number(body, identity.attributes().len() as u64);
+    for (key, value) in identity.attributes() {
+        text(body, key);
+        text(body, value);
+    }
 }
 
-fn bytes(body: &mut Vec<u8>, value: &[u8]) {
-    number(body, value.len() as u64);
-    body.extend_from_slice(value);
-}
-
-fn text(body: &mut Vec<u8>, value: &str) {
-    bytes(body, value.as_bytes());
+fn will(body: &mut Vec<u8>, will: &Will) {
+    body.push((will.qos as u8) | u8::from(will.retain) << 2);
+    number(body, u64::from(will.delay_interval));
+    // One more than the interval; 0 is none.
+    number(
+        body,
+        will.expiry_interval
+            .map_or(0, |seconds| u64::from(seconds) + 1),
+    );
+    text(body, &will.topic);
+    bytes(body, will.properties.borrowed().as_bytes());
+    bytes(body, &will.payload);
 }

@@ -48,6 +48,14 @@ impl Source {
         })
     }
 
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// Asks whether the publisher may still publish the message (T-74).
     pub(crate) fn may_still_publish(&self, message: &Message, commons: &Commons) -> bool {
         let action = Action::Publish {
@@ -77,19 +85,20 @@ impl Retained {
     }
 
     /// Replaces the message of its topic name, or removes it if the payload is empty
-    /// (v5 [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]).
+    /// (v5 [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]). Gives the mark of this change: of two, the later one has the higher.
     pub(crate) fn set(
         &mut self,
         message: &Arc<Message>,
         source: Option<Arc<Source>>,
         settings: &Settings,
-    ) -> Result<(), NoRoom> {
+    ) -> Result<u64, NoRoom> {
         let topic = TopicName::from_validated(&message.topic);
         if message.payload.is_empty() {
             if let Some(old) = self.names.remove(topic) {
                 self.bytes -= old.message.size();
             }
-            return Ok(());
+            self.mark += 1;
+            return Ok(self.mark);
         }
         let old = self.names.get(topic).map(|old| old.message.size());
         let bytes = self.bytes - old.unwrap_or(0) + message.size();
@@ -115,7 +124,12 @@ impl Retained {
             set: self.mark,
         };
         self.names.insert(topic, entry);
-        Ok(())
+        Ok(self.mark)
+    }
+
+    /// Goes on behind the marks of an earlier life.
+    pub(crate) fn begin_marks_at(&mut self, mark: u64) {
+        self.mark = self.mark.max(mark);
     }
 
     /// What was set up to here belongs to a scan that begins now.
@@ -173,6 +187,19 @@ impl Retained {
                 show(&entry.message, entry.source.as_ref());
             });
         }
+    }
+
+    /// Shows the next messages from `cursor` on, about `limit` of them, each with its mark; the cursor to go on with.
+    pub(crate) fn next_entries(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+        mut show: impl FnMut(&Arc<Message>, u64, Option<&Arc<Source>>),
+    ) -> Option<Cursor> {
+        let filter = TopicFilter::new("#").expect("a valid filter");
+        self.names.scan(filter, cursor, limit, |_, entry| {
+            show(&entry.message, entry.set, entry.source.as_ref());
+        })
     }
 
     pub(crate) fn len(&self) -> usize {

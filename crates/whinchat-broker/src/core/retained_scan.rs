@@ -146,7 +146,12 @@ impl Shard {
                 qos,
                 retain: true,
                 subscription_ids: target.subscription_ids.as_slice(),
+                group: None,
             };
+            // The log may be about to give up where it was.
+            if message.is_before(self.commons.passes.floor()) {
+                self.records.message(message);
+            }
             self.records.route(message.id, std::iter::once(receiver));
         }
     }

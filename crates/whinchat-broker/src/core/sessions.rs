@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
+use whinchat_codec::SubscriptionOptions;
 use whinchat_session::{Instant, SessionState};
 
 use super::{
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) is_full: bool,
     /// Its queue is full, and that was logged.
     pub(crate) overflow_logged: bool,
+    /// The log has all of it in this segment and later ones.
+    pub(crate) segment: u64,
 }
 
 /// How often one connection took a session over from another, in the present period.
@@ -66,15 +69,18 @@ pub(crate) enum Counted {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) grant: Grant,
+    /// What was asked for, with the QoS that was granted.
+    pub(crate) options: SubscriptionOptions,
     /// The latest search for retained messages that it began.
     pub(crate) scan: ScanNumber,
 }
 
 impl Subscription {
     /// One that was there before a restart: no search for retained messages goes on.
-    pub(crate) fn restored(grant: Grant) -> Self {
+    pub(crate) fn restored(grant: Grant, options: SubscriptionOptions) -> Self {
         Self {
             grant,
+            options,
             scan: ScanNumber::default(),
         }
     }
@@ -100,6 +106,7 @@ impl Session {
             is_full: false,
             takeovers: Takeovers::default(),
             overflow_logged: false,
+            segment: 0,
         }
     }
 

@@ -221,9 +221,14 @@ impl Shard {
             .sessions
             .get_mut(session_index)
             .expect("an attached session is in the table");
-        session
-            .subscriptions
-            .insert(text.into(), Subscription { grant, scan });
+        session.subscriptions.insert(
+            text.into(),
+            Subscription {
+                grant,
+                options,
+                scan,
+            },
+        );
         self.commons.hooks.on_subscribe(
             &Client::new(&session.client_id, &session.identity),
             &SubscribeEvent::new(text, options.qos),

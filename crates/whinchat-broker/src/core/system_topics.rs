@@ -3,7 +3,10 @@
 //! The first shard publishes those values that changed, as retained messages, at the configured
 //! interval; an interval of zero switches it off.
 
-use std::{sync::Arc, sync::atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -59,6 +62,7 @@ impl Shard {
                 qos: QoS::AtMostOnce,
                 retain: true,
                 expires_at: None,
+                segment: AtomicU64::new(0),
             });
             self.system_topics.last.insert(name, value);
             self.route(Outgoing::kept(&message));

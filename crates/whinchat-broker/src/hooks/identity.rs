@@ -87,6 +87,12 @@ impl Identity {
         self.0.attributes.get(key).map(String::as_str)
     }
 
+    /// All attributes, by key.
+    #[must_use]
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.0.attributes
+    }
+
     /// When the connection ends unless the client authenticates again.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {

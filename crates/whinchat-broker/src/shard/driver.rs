@@ -93,12 +93,15 @@ impl Future for Driver {
             shard.accepting.resume();
             shard.sweep_retained();
             shard.continue_census();
+            shard.consider_move();
         }
+        shard.begin_records();
         shard.publish_system_topics();
         shard.read_mail();
         shard.watch_totals();
         shard.accept(cx);
         shard.continue_scans();
+        shard.continue_move();
         shard.ready.take(&mut this.ready);
         for index in this.ready.drain(..) {
             shard.serve(index);

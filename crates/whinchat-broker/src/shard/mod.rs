@@ -47,6 +47,7 @@ use crate::{
         mail::{Mail, SlotKey},
         memory::Watch,
         message::Delivery,
+        moving::Move,
         records::Records,
         retained_scan::Scans,
         routing::RouteCache,
@@ -76,6 +77,7 @@ pub(crate) struct Shard {
     pub(crate) frames: Frames,
     pub(crate) scans: Scans,
     pub(crate) records: Records,
+    pub(crate) moving: Option<Move>,
     pub(crate) limit_log: LimitLog,
     pub(crate) watch: Watch,
     /// The process is above its cap, as of the start of this turn.
@@ -135,7 +137,8 @@ impl Shard {
             routes: RouteCache::new(),
             frames: Frames::default(),
             scans: Scans::default(),
-            records: Records::new(commons.log_is_awaited),
+            moving: None,
+            records: Records::new(commons.log_is_awaited, commons.clock.clone()),
             limit_log: LimitLog::default(),
             watch: Watch::default(),
             memory_is_full: false,
@@ -258,7 +261,8 @@ impl Output<Delivery> for Wire<'_> {
     fn dropped(&mut self, message: Delivery, reason: DropReason) {
         self.metrics.messages_dropped.of(reason).increment();
         if let Some(session) = self.durable {
-            self.records.dropped(session, message.message.id);
+            self.records
+                .dropped(session, &message.message, message.group.is_some());
         }
     }
 

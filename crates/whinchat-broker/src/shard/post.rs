@@ -79,6 +79,8 @@ impl Shard {
                     self.end_connection(slot, Ending::Kicked);
                 }
             }
+            Mail::Move { target } => self.hear_of_move(target),
+            Mail::KnowsMove { target } => self.count_towards_move(target),
             Mail::Reload => self.settings = self.commons.settings(),
             Mail::Shutdown { deadline } => self.drain(deadline),
         }

@@ -27,6 +27,8 @@ mod limits;
 mod metrics;
 mod moving;
 mod qos;
+mod replay;
+mod restart;
 mod retained;
 mod retained_races;
 mod review;

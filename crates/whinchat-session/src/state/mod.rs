@@ -18,7 +18,7 @@ pub(crate) use queue::Queued;
 pub(crate) use receiver::{Incoming, Receiver};
 pub(crate) use sender::{Outgoing, Sender, Slot, Unsent};
 pub use snapshot::{SessionSnapshot, SnapshotError};
-use whinchat_codec::QoS;
+use whinchat_codec::{PacketId, QoS};
 
 use crate::message::SubscriptionIds;
 use crate::{Delivery, DeliveryOptions, DropReason, Instant, Message, QueueLimits};
@@ -166,6 +166,8 @@ pub struct UnackedMessage<M> {
     pub retain: bool,
     /// Whether the peer may have got it already.
     pub was_sent: bool,
+    /// The packet id that it had, free from here on; `None` if it waited.
+    pub packet_id: Option<PacketId>,
     pub(crate) subscription_ids: SubscriptionIds,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! queued ──▶ queue ──sent──▶ in flight ──pubrec──▶ in flight ──answered──▶ (gone)
-//!               └────────────────┴──dropped──────────────────────────────▶ (gone)
+//!               └──dropped───────────────────────────────────────────────▶ (gone)
 //! ```
 //!
 //! The driver reads its log and calls the method of each record, in order. What comes out is what [`SessionState::export`] would have given
@@ -35,10 +35,6 @@ impl<M: Message> SessionState<M> {
         let Some(queued) = sender.queue.take_first(is_it) else {
             return false;
         };
-        // An id that was given back without a record, when a message passed to another member of its group.
-        if let Some(position) = sender.position(id) {
-            sender.finish(position);
-        }
         sender.push(in_flight(id, queued, Unsent::No));
         sender.set_last_packet_id(id);
         true
@@ -74,26 +70,13 @@ impl<M: Message> SessionState<M> {
         self.receiver_mut().release(id);
     }
 
-    /// The first message that `is_it` will not be delivered: it is taken out of the queue, or else out of those in flight that the peer does not have.
-    /// False if there is none.
-    pub fn replay_dropped(&mut self, mut is_it: impl FnMut(&M) -> bool) -> bool {
-        let Some(sender) = self.sender.as_mut() else {
-            return false;
-        };
-        if sender.queue.take_first(&mut is_it).is_some() {
-            return true;
-        }
-        let unanswered = sender
-            .slots()
-            .find(|slot| slot.message.as_ref().is_some_and(&mut is_it))
-            .map(|slot| slot.id);
-        match unanswered.and_then(|id| sender.position(id)) {
-            Some(position) => {
-                sender.finish(position);
-                true
-            }
-            None => false,
-        }
+    /// The first message of the queue that `is_it` will not be delivered. False if there is none.
+    ///
+    /// One that was in flight has its packet id back as well: that is [`replay_answered`](Self::replay_answered).
+    pub fn replay_dropped(&mut self, is_it: impl FnMut(&M) -> bool) -> bool {
+        self.sender
+            .as_mut()
+            .is_some_and(|sender| sender.queue.take_first(is_it).is_some())
     }
 
     /// To be called once, behind the last record, for a session that was connected when the records end: of the messages of QoS 1 that wait, the first

@@ -414,6 +414,7 @@ impl<M: Message> Sender<M> {
                 qos,
                 retain: slot.retain,
                 was_sent,
+                packet_id: Some(slot.id),
                 subscription_ids: core::mem::take(&mut slot.subscription_ids),
             });
             self.deliveries -= 1;
@@ -428,6 +429,7 @@ impl<M: Message> Sender<M> {
                 qos: queued.qos,
                 retain: queued.retain,
                 was_sent: false,
+                packet_id: None,
                 subscription_ids: queued.subscription_ids,
             });
         });

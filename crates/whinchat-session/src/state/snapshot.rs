@@ -184,7 +184,11 @@ impl<M: Message> SessionState<M> {
         let mut reader = Reader(&snapshot.0);
         reader.take(MAGIC.len() + 2)?;
         let mut state = Self::new();
-        let mut sender = Sender::with_packet_ids(PacketIds::behind(reader.u16()?));
+        let packet_ids = match reader.u16()? {
+            0 => PacketIds::new(),
+            last => PacketIds::behind(last),
+        };
+        let mut sender = Sender::with_packet_ids(packet_ids);
 
         let mut ids = HashSet::new();
         for _ in 0..reader.u32()? {

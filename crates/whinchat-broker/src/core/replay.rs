@@ -1,0 +1,466 @@
+//! The log read back: records in, a [`Checkpoint`] out. No I/O, and the clock only to turn wall time into the broker's own.
+//!
+//! ```text
+//!  record ──► messages, sessions, retained messages, Wills ──finish──► Checkpoint ──► the shards
+//! ```
+//!
+//! Nothing is decided here. Who gets a message stands in `ROUTE`; what became of it in the steps behind. Three things that look odd follow from several shards
+//! that append to one log:
+//!
+//! - A record about a session may come before the one that begins it, or after the log has given up the older ones. So a session is made on first sight,
+//!   and counts only once a `SESSION` or a `STATE` has said who it is.
+//! - `STATE` is what the session's own shard knew. What another shard had routed to it and it had not seen yet is kept, behind.
+//! - Of two retained messages of a topic the one with the higher mark came later, wherever it stands.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use bytes::BytesMut;
+use hashbrown::{HashMap, HashSet};
+use whinchat_codec::{EncodeError, ProtocolVersion, SubscriptionOptions, Utf8String};
+use whinchat_session::{DeliveryOptions, Instant, PublishHead, SessionState, WallTime};
+use whinchat_store::record;
+
+use super::{
+    checkpoint::{Checkpoint, Orphan, SessionCheckpoint},
+    keys::Grant,
+    message::Message,
+    records::{
+        read::{
+            Absence, BadRecord, MessageCopy, Recorded, RecordedMessage, RecordedReceiver,
+            RecordedSession, RecordedState, Step,
+        },
+        read_delivery,
+    },
+    retained::Source,
+    sessions::Counted,
+    wills::Will,
+};
+use crate::{clock::Clock, hooks::Identity};
+
+/// The state that the records so far give.
+#[derive(Default)]
+pub(crate) struct Replay {
+    messages: HashMap<u64, RecordedMessage>,
+    sessions: HashMap<u64, ReplayedSession>,
+    retained: HashMap<Utf8String, Retained>,
+    wills: HashMap<u64, Box<OwnedWill>>,
+    next_message: u64,
+    next_session: u64,
+    retained_mark: u64,
+    /// Messages there were when the dead ones were taken out last.
+    messages_after_sweep: usize,
+}
+
+#[derive(Default)]
+struct ReplayedSession {
+    known: Option<Known>,
+    absence: Option<Absence>,
+    subscriptions: HashMap<Box<str>, (SubscriptionOptions, Option<u32>)>,
+    state: SessionState<Handle>,
+}
+
+/// Who a session belongs to.
+struct Known {
+    client_id: Box<str>,
+    identity: Identity,
+    expiry_interval: u32,
+    is_anonymous_from_elsewhere: bool,
+}
+
+struct Retained {
+    message: u64,
+    mark: u64,
+    source: Option<Arc<Source>>,
+}
+
+struct OwnedWill {
+    client_id: Box<str>,
+    identity: Identity,
+    will: Will,
+}
+
+/// Dead messages are looked for when there are this many more than after the last time.
+const SWEEP_AFTER: usize = 100_000;
+
+impl Replay {
+    /// Takes the records of one group.
+    pub(crate) fn group(&mut self, records: &[u8]) -> Result<(), ReplayError> {
+        for record in record::read(records) {
+            let record = record?;
+            if let Some(recorded) = Recorded::read(&record)? {
+                self.take(recorded);
+            }
+        }
+        // Between groups, since what needs a message stands in the same group with it.
+        if self.messages.len() > self.messages_after_sweep * 2 + SWEEP_AFTER {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, number: u64) -> &mut ReplayedSession {
+        self.next_session = self.next_session.max(number + 1);
+        self.sessions.entry(number).or_default()
+    }
+
+    fn take(&mut self, recorded: Recorded<'_>) {
+        match recorded {
+            Recorded::Message(message) => {
+                self.next_message = self.next_message.max(message.id + 1);
+                self.messages.insert(message.id, message);
+            }
+            Recorded::Route { message, receivers } => {
+                for receiver in receivers {
+                    self.route(message, &receiver);
+                }
+            }
+            Recorded::Session(recorded) => {
+                let session = self.session(recorded.number);
+                session.known = Some(Known::of(&recorded));
+                session.absence = None;
+            }
+            Recorded::Absence { session, absence } => {
+                self.session(session).absence = Some(absence);
+            }
+            Recorded::SessionEnd { session } => {
+                self.next_session = self.next_session.max(session + 1);
+                self.sessions.remove(&session);
+            }
+            Recorded::Subscribed {
+                session,
+                subscription,
+            } => {
+                self.session(session).subscriptions.insert(
+                    subscription.filter.into(),
+                    (subscription.options, subscription.id),
+                );
+            }
+            Recorded::Unsubscribed { session, filter } => {
+                self.session(session).subscriptions.remove(filter);
+            }
+            Recorded::Retain {
+                message,
+                mark,
+                source,
+            } => self.retain(message, mark, source),
+            Recorded::Will {
+                session,
+                client_id,
+                identity,
+                will,
+            } => {
+                self.next_session = self.next_session.max(session + 1);
+                let owned = OwnedWill {
+                    client_id: client_id.into(),
+                    identity,
+                    will,
+                };
+                self.wills.insert(session, Box::new(owned));
+            }
+            Recorded::WillEnd { session } => {
+                self.wills.remove(&session);
+            }
+            Recorded::Dropped { session, copy } => {
+                let state = &mut self.session(session).state;
+                let found = state.replay_dropped(|handle| handle.is_exactly(copy));
+                if !found {
+                    state.replay_dropped(|handle| handle.message == copy.message);
+                }
+            }
+            Recorded::Step { session, step } => self.step(session, step),
+            Recorded::State(state) => self.state(*state),
+            Recorded::Numbers {
+                next_message,
+                next_session,
+                retained_mark,
+            } => {
+                self.next_message = self.next_message.max(next_message);
+                self.next_session = self.next_session.max(next_session);
+                self.retained_mark = self.retained_mark.max(retained_mark);
+            }
+        }
+    }
+
+    fn route(&mut self, message: u64, receiver: &RecordedReceiver<'_>) {
+        let handle = Handle {
+            message,
+            group: receiver.group.map(Arc::from),
+        };
+        let options = DeliveryOptions::new(receiver.qos)
+            .with_retain(receiver.retain)
+            .with_subscription_ids(&receiver.subscription_ids);
+        self.session(receiver.session)
+            .state
+            .replay_queued(handle, &options);
+    }
+
+    fn step(&mut self, session: u64, step: Step) {
+        let state = &mut self.session(session).state;
+        match step {
+            Step::Sent { id, copy } => {
+                // Not found: its ROUTE stands in what the log has given up, and a STATE follows.
+                let found = state.replay_sent(id, |handle| handle.is_exactly(copy));
+                if !found {
+                    state.replay_sent(id, |handle| handle.message == copy.message);
+                }
+            }
+            Step::Answered { id } => state.replay_answered(id),
+            Step::PubRecReceived { id } => state.replay_pubrec(id),
+            Step::Received { id } => state.replay_received(id),
+            Step::Released { id } => state.replay_released(id),
+        }
+    }
+
+    fn retain(&mut self, message: u64, mark: u64, source: Option<(&str, Identity)>) {
+        self.retained_mark = self.retained_mark.max(mark);
+        let Some(recorded) = self.messages.get(&message) else {
+            return;
+        };
+        let topic = &recorded.publish.topic;
+        if self.retained.get(topic).is_some_and(|old| old.mark > mark) {
+            return;
+        }
+        let source = source.map(|(client_id, identity)| Source::new(&identity, client_id));
+        // A cleared one stays as a mark: an older message may still follow.
+        let retained = Retained {
+            message,
+            mark,
+            source,
+        };
+        self.retained.insert(topic.clone(), retained);
+    }
+
+    fn state(&mut self, recorded: RecordedState<'_>) {
+        let session = self.session(recorded.session.number);
+        session.known = Some(Known::of(&recorded.session));
+        session.absence = recorded.absence;
+        session.subscriptions = recorded
+            .subscriptions
+            .into_iter()
+            .map(|subscription| {
+                let key = Box::from(subscription.filter);
+                (key, (subscription.options, subscription.id))
+            })
+            .collect();
+        let state = SessionState::restore(&recorded.state, |bytes| {
+            let (message, group) = read_delivery(bytes)?;
+            let group = group.map(Arc::from);
+            Some(Handle { message, group })
+        });
+        // What the format allows was checked when the record was read.
+        if let Ok(state) = state {
+            session.state.replay_state(state, |handle| handle.message);
+        }
+    }
+
+    /// Takes out the messages that nobody needs.
+    fn sweep(&mut self) {
+        let mut needed: HashSet<u64> = self
+            .retained
+            .values()
+            .map(|retained| retained.message)
+            .collect();
+        for session in self.sessions.values() {
+            session.state.export(|handle, _| {
+                needed.insert(handle.message);
+            });
+        }
+        self.messages.retain(|id, _| needed.contains(id));
+        self.messages_after_sweep = self.messages.len();
+    }
+
+    /// What the broker starts with.
+    pub(crate) fn finish(mut self, clock: &Clock) -> Checkpoint {
+        let now = clock.now();
+        let mut checkpoint = Checkpoint {
+            next_message: self.next_message,
+            next_session: self.next_session,
+            retained_mark: self.retained_mark,
+            ..Checkpoint::default()
+        };
+        self.sweep();
+        for (id, message) in self.messages {
+            checkpoint.messages.insert(id, message.into_message(clock));
+        }
+        for retained in self.retained.into_values() {
+            if let Some(message) = checkpoint.messages.get(&retained.message)
+                && !message.payload.is_empty()
+                && !message.has_expired(now)
+            {
+                let entry = (Arc::clone(message), retained.source);
+                checkpoint.retained.push(entry);
+            }
+        }
+        for (number, mut session) in self.sessions {
+            let Some(known) = session
+                .known
+                .take()
+                .filter(|known| known.expiry_interval > 0)
+            else {
+                continue;
+            };
+            // Routed by a shard that had not yet recorded the message: its publisher has no ack.
+            while session
+                .state
+                .replay_dropped(|handle| !checkpoint.messages.contains_key(&handle.message))
+            {
+            }
+            let will = self.wills.remove(&number).map(|owned| Box::new(owned.will));
+            checkpoint
+                .sessions
+                .push(session.into_checkpoint(number, known, will, clock));
+        }
+        for (session, owned) in self.wills {
+            checkpoint.orphans.push(Orphan {
+                session,
+                client_id: owned.client_id,
+                identity: owned.identity,
+                will: Box::new(owned.will),
+            });
+        }
+        checkpoint
+    }
+}
+
+impl Known {
+    fn of(recorded: &RecordedSession<'_>) -> Self {
+        Self {
+            client_id: recorded.client_id.into(),
+            identity: recorded.identity.clone(),
+            expiry_interval: recorded.expiry_interval,
+            is_anonymous_from_elsewhere: recorded.is_anonymous_from_elsewhere,
+        }
+    }
+}
+
+impl ReplayedSession {
+    fn into_checkpoint(
+        self,
+        number: u64,
+        known: Known,
+        will: Option<Box<Will>>,
+        clock: &Clock,
+    ) -> SessionCheckpoint {
+        let absence = self.absence.unwrap_or_default();
+        let instant = |at: Option<WallTime>| at.map(|at| clock.instant(at));
+        // The wall clock may have been set back meanwhile: no session lasts longer than it was granted (T-62).
+        let latest = (known.expiry_interval != u32::MAX).then(|| {
+            clock
+                .now()
+                .saturating_add_millis(u64::from(known.expiry_interval) * 1_000)
+        });
+        let subscriptions = self
+            .subscriptions
+            .into_iter()
+            .map(|(filter, (options, id))| {
+                // Whether only a part is allowed is asked anew.
+                let grant = Grant::new(&options, id, true, false);
+                (filter, grant, options)
+            })
+            .collect();
+        SessionCheckpoint {
+            number,
+            client_id: known.client_id,
+            identity: known.identity,
+            state: self.state.export(|handle, out| handle.write(out)),
+            subscriptions,
+            expiry_interval: known.expiry_interval,
+            ends_at: instant(absence.ends_at).map(|at| latest.map_or(at, |latest| at.min(latest))),
+            will_at: will.as_ref().and(instant(absence.will_at)),
+            will,
+            was_connected: self.absence.is_none(),
+            counted: if known.is_anonymous_from_elsewhere {
+                Counted::DurableAnonymous
+            } else {
+                Counted::Durable
+            },
+        }
+    }
+}
+
+impl RecordedMessage {
+    fn into_message(self, clock: &Clock) -> Arc<Message> {
+        Arc::new(Message {
+            id: self.id,
+            publisher: self.publisher,
+            topic: self.publish.topic,
+            properties: self.publish.properties,
+            payload: self.publish.payload,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at: self.expires_at.map(|at| clock.instant(at)),
+            segment: AtomicU64::new(1),
+        })
+    }
+}
+
+/// A message of a session while the log is read: its number alone.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    pub(super) message: u64,
+    group: Option<Arc<str>>,
+}
+
+impl Handle {
+    /// Reads one, and forgets the group it was picked for.
+    pub(super) fn without_group(bytes: &[u8]) -> Option<Self> {
+        let (message, _) = read_delivery(bytes)?;
+        Some(Self {
+            message,
+            group: None,
+        })
+    }
+
+    /// A session may have a message twice, once of its own and once for a group.
+    fn is_exactly(&self, copy: MessageCopy) -> bool {
+        self.message == copy.message && self.group.is_some() == copy.is_shared
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.message.to_le_bytes());
+        if let Some(group) = &self.group {
+            out.extend_from_slice(group.as_bytes());
+        }
+    }
+}
+
+/// Nothing is sent while the log is read.
+impl whinchat_session::Message for Handle {
+    fn topic(&self) -> &str {
+        ""
+    }
+
+    fn encode_to(
+        &self,
+        _version: ProtocolVersion,
+        _head: &PublishHead<'_>,
+        _out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    fn encoded_len(
+        &self,
+        _version: ProtocolVersion,
+        _head: &PublishHead<'_>,
+    ) -> Result<usize, EncodeError> {
+        Ok(0)
+    }
+
+    fn expires_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn byte_size(&self) -> usize {
+        0
+    }
+}
+
+/// Why the log cannot be read back, though its checksums are right.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error(transparent)]
+    Frame(#[from] whinchat_store::RecordError),
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+}

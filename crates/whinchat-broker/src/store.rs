@@ -1,0 +1,102 @@
+//! Where a broker keeps what must survive, and how it is read back.
+
+use std::sync::Arc;
+
+use whinchat_store::{DurableLog, DurableLogOptions, Log, OpenError, disk::Disk};
+
+use crate::{
+    clock::Clock,
+    core::{checkpoint::Checkpoint, replay::Replay},
+};
+
+/// A durable log that a broker begins with and goes on with.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    options: DurableLogOptions,
+    progress: Option<Progress>,
+}
+
+/// Told of the bytes that were read back, and that there are.
+type Progress = Box<dyn FnMut(u64, u64) + Send>;
+
+impl Store {
+    /// The log on this disk.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, options: DurableLogOptions) -> Self {
+        Self {
+            disk,
+            options,
+            progress: None,
+        }
+    }
+
+    /// Calls `progress` while the log is read back: with the bytes that were read, and that there are.
+    #[must_use]
+    pub fn on_progress(mut self, progress: impl FnMut(u64, u64) + Send + 'static) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// What a broker on this clock would begin with.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read or is damaged. Nothing is changed in either case.
+    pub fn read(self, clock: &Clock) -> Result<Checkpoint, OpenError> {
+        let (log, checkpoint) = self.open_stepped(clock)?;
+        log.abandon();
+        Ok(checkpoint)
+    }
+
+    pub(crate) fn open(self, clock: &Clock) -> Result<(Arc<dyn Log>, Checkpoint), OpenError> {
+        let Self {
+            disk,
+            options,
+            progress,
+        } = self;
+        let mut replay = Replay::default();
+        let read = reader(&mut replay, progress);
+        let (log, recovered) = DurableLog::open(disk, options, read)?;
+        if let Some((file, offset)) = &recovered.torn {
+            tracing::info!(
+                file,
+                offset,
+                "the log ended in bytes that nobody was promised; they were cut off"
+            );
+        }
+        Ok((Arc::new(log), replay.finish(clock)))
+    }
+
+    /// The same without threads, for a stepped broker.
+    pub(crate) fn open_stepped(
+        self,
+        clock: &Clock,
+    ) -> Result<(Arc<DurableLog>, Checkpoint), OpenError> {
+        let mut replay = Replay::default();
+        let read = reader(&mut replay, self.progress);
+        let (log, _) = DurableLog::open_stepped(self.disk, self.options, read)?;
+        Ok((Arc::new(log), replay.finish(clock)))
+    }
+}
+
+fn reader(
+    replay: &mut Replay,
+    mut progress: Option<Progress>,
+) -> impl FnMut(whinchat_store::Replayed<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+{
+    move |group| {
+        if let Some(progress) = &mut progress {
+            let (done, all) = group.progress;
+            progress(done, all);
+        }
+        Ok(replay.group(group.records)?)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
