@@ -26,6 +26,10 @@ pub enum Need {
     Assigned,
     /// `rm<=1000`: a Receive Maximum of at most that.
     ReceiveMaximum(u16),
+    /// `tam<=1000`: a Topic Alias Maximum of at most that.
+    TopicAliasMaximum(u16),
+    /// `no-aliases`.
+    NoAliases,
     /// `no-retain`.
     NoRetain,
     /// `no-wildcards`.
@@ -62,6 +66,7 @@ const WORDS: &[(&str, Need)] = &[
     ("aliases", Need::Aliases),
     ("expiry", Need::Expiry),
     ("assigned", Need::Assigned),
+    ("no-aliases", Need::NoAliases),
     ("no-retain", Need::NoRetain),
     ("no-wildcards", Need::NoWildcards),
     ("no-subids", Need::NoSubscriptionIdentifiers),
@@ -81,6 +86,7 @@ impl Need {
         if let Some((what, limit)) = word.split_once("<=") {
             return match what {
                 "rm" => limit.parse().ok().map(Self::ReceiveMaximum),
+                "tam" => limit.parse().ok().map(Self::TopicAliasMaximum),
                 "qos" => limit
                     .parse()
                     .ok()
@@ -98,6 +104,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReceiveMaximum(limit) => write!(f, "rm<={limit}"),
+            Self::TopicAliasMaximum(limit) => write!(f, "tam<={limit}"),
             Self::MaximumQos(limit) => write!(f, "qos<={limit}"),
             Self::MaximumPacketSize(limit) => write!(f, "max<={limit}"),
             Self::PacketSize(size) => write!(f, "max>={size}"),
@@ -115,11 +122,18 @@ mod tests {
 
     #[test]
     fn needs_are_read_as_they_are_shown() {
-        let with_limits = ["rm<=1000", "qos<=1", "qos<=0", "max<=10000", "max>=70000"];
+        let with_limits = [
+            "rm<=1000",
+            "tam<=1000",
+            "qos<=1",
+            "qos<=0",
+            "max<=10000",
+            "max>=70000",
+        ];
         for word in WORDS.iter().map(|row| row.0).chain(with_limits) {
             assert_eq!(Need::parse(word).expect(word).to_string(), word);
         }
-        for word in ["qos3", "qos<=2", "rm<=", "rm<=x", "tam<=1", ""] {
+        for word in ["qos3", "qos<=2", "rm<=", "rm<=x", "keep<=1", ""] {
             assert_eq!(Need::parse(word), None, "{word}");
         }
     }

@@ -141,7 +141,7 @@ impl Scene {
         }
     }
 
-    /// What is sent must say what to send, but for the ids that only the other side knows.
+    /// What is sent must say what to send, but for what only the other side knows.
     fn check_sent(&self, step: &Step) -> Result<(), NotationError> {
         let sent: Vec<Template> = match &step.action {
             Action::Send(_, pieces) => pieces
@@ -158,13 +158,14 @@ impl Scene {
             names: &Names::plain(),
             version: ProtocolVersion::V5,
             client_id: "",
+            assigned: None,
             ids: &Ids::default(),
             user_name: None,
             password: None,
         };
         for packet in sent {
             match packet.encode(&speaker) {
-                Err(error) if !error.word().starts_with("id:") => return Err(error),
+                Err(error) if !is_known_later(error.word()) => return Err(error),
                 _ => {}
             }
         }
@@ -206,6 +207,11 @@ fn is_known(version: ProtocolVersion, id: &str) -> bool {
         Some(number) => number.bytes().all(|byte| byte.is_ascii_digit()),
         None => statement(version, id).is_some(),
     }
+}
+
+/// Whether a word stands for what only the other side knows.
+fn is_known_later(word: &str) -> bool {
+    word.starts_with("id:") || word == "$assigned"
 }
 
 /// `v31`, `v311` or `v5`.

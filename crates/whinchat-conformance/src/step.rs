@@ -73,6 +73,23 @@ pub(crate) enum Bound {
     Number(u32),
     /// The Receive Maximum that the client was told, and so many more.
     ReceiveMaximum(u32),
+    /// The Topic Alias Maximum that the client was told, and so many more.
+    TopicAliasMaximum(u32),
+}
+
+/// What the server told a client that it takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Maxima {
+    pub(crate) receive: u16,
+    pub(crate) topic_alias: u16,
+}
+
+impl Maxima {
+    /// What holds for a client that was told nothing.
+    pub(crate) const UNTOLD: Self = Self {
+        receive: u16::MAX,
+        topic_alias: 0,
+    };
 }
 
 impl Each {
@@ -89,21 +106,24 @@ impl Each {
 
 impl Bound {
     fn parse(word: &str) -> Option<Self> {
-        match word.strip_prefix("rm") {
-            Some("") => Some(Self::ReceiveMaximum(0)),
-            Some(more) => more
-                .strip_prefix('+')?
-                .parse()
-                .ok()
-                .map(Self::ReceiveMaximum),
-            None => word.parse().ok().map(Self::Number),
+        let more = |rest: &str| match rest {
+            "" => Some(0),
+            rest => rest.strip_prefix('+')?.parse().ok(),
+        };
+        if let Some(rest) = word.strip_prefix("rm") {
+            more(rest).map(Self::ReceiveMaximum)
+        } else if let Some(rest) = word.strip_prefix("tam") {
+            more(rest).map(Self::TopicAliasMaximum)
+        } else {
+            word.parse().ok().map(Self::Number)
         }
     }
 
-    pub(crate) fn number(self, receive_maximum: u16) -> u32 {
+    pub(crate) fn number(self, maxima: Maxima) -> u32 {
         match self {
             Self::Number(number) => number,
-            Self::ReceiveMaximum(more) => more.saturating_add(u32::from(receive_maximum)),
+            Self::ReceiveMaximum(more) => more.saturating_add(u32::from(maxima.receive)),
+            Self::TopicAliasMaximum(more) => more.saturating_add(u32::from(maxima.topic_alias)),
         }
     }
 }
@@ -203,7 +223,7 @@ fn time(word: &str) -> Result<Duration, NotationError> {
 fn each(range: &str, packet: &[String]) -> Result<Option<Each>, NotationError> {
     let bounds = range
         .split_once("..")
-        .filter(|_| range.starts_with(|c: char| c.is_ascii_digit()));
+        .filter(|(from, _)| Bound::parse(from).is_some());
     let Some((from, to)) = bounds else {
         return Ok(None);
     };
@@ -302,11 +322,20 @@ mod tests {
         else {
             panic!("one range");
         };
-        assert_eq!((each.from.number(9), each.to.number(9)), (1, 10));
+        let maxima = Maxima {
+            receive: 9,
+            topic_alias: 3,
+        };
+        assert_eq!((each.from.number(maxima), each.to.number(maxima)), (1, 10));
         assert_eq!(
             each.template(7).unwrap(),
             Template::parse("PUBLISH q1 id7 a/b '7'").unwrap()
         );
+        let [Action::SendEach(_, each)] = &actions("A> tam..tam+1 PUBLISH a/b x alias=$n")[..]
+        else {
+            panic!("one range");
+        };
+        assert_eq!((each.from.number(maxima), each.to.number(maxima)), (3, 4));
     }
 
     #[test]

@@ -651,6 +651,7 @@ fn bytes(text: &str, version: ProtocolVersion) -> Bytes {
         names: &Names::plain(),
         version,
         client_id: "",
+        assigned: None,
         ids: &Ids::default(),
         user_name: None,
         password: None,

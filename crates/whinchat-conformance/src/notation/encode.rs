@@ -18,6 +18,8 @@ pub struct Speaker<'a> {
     pub version: ProtocolVersion,
     /// The client id of a CONNECT that has none written.
     pub client_id: &'a str,
+    /// The client id that the server gave to this client: what `$assigned` stands for.
+    pub assigned: Option<&'a str>,
     /// The ids that the other side chose.
     pub ids: &'a Ids,
     /// For a CONNECT that has neither written.
@@ -77,7 +79,11 @@ impl Template {
                     flags = 0b0010;
                 }
                 out.put_u16(writer.id(id)?);
-                writer.tail(one_code(code)?, &properties, &mut out);
+                writer.tail(
+                    code.as_ref().map_or(Ok(0), one_code)?,
+                    &properties,
+                    &mut out,
+                );
             }
             Body::Subscribe { id, filters } => {
                 flags = 0b0010;
@@ -222,7 +228,13 @@ impl Writer<'_> {
             None => self.speaker.client_id.as_bytes(),
             written => text(written)?.unwrap_or_default(),
         };
-        put_text(&self.speaker.names.client_id(client_id), out)?;
+        if client_id == b"$assigned" {
+            let assigned = self.speaker.assigned;
+            let none = || NotationError::new("$assigned", "has not come yet");
+            put_text(assigned.ok_or_else(none)?.as_bytes(), out)?;
+        } else {
+            put_text(&self.speaker.names.client_id(client_id), out)?;
+        }
         if let Some(will) = &connect.will {
             self.section(&self.properties(&connect.will_properties)?, out);
             put_text(&self.speaker.names.topic(will), out)?;
@@ -293,6 +305,7 @@ mod tests {
             names: &Names::plain(),
             version,
             client_id: "a",
+            assigned: None,
             ids: &Ids::default(),
             user_name: None,
             password: None,

@@ -34,7 +34,8 @@ pub(super) enum Body {
     /// PUBACK, PUBREC, PUBREL and PUBCOMP.
     Ack {
         id: Id,
-        code: Codes,
+        /// `None` is success, in each of its forms.
+        code: Option<Codes>,
     },
     Subscribe {
         id: Id,
@@ -142,6 +143,18 @@ impl Template {
         self.packet_type == PacketType::Connect
     }
 
+    /// The client id of a CONNECT as it is written, `default` if none is; `None` if the broker chooses it.
+    pub(crate) fn client_id<'a>(&'a self, default: &'a str) -> Option<&'a [u8]> {
+        let Body::Connect(connect) = &self.body else {
+            return None;
+        };
+        match &connect.client_id {
+            None => Some(default.as_bytes()),
+            Some(Value::Text(id)) if !id.is_empty() && id != b"$assigned" => Some(id),
+            Some(_) => None,
+        }
+    }
+
     pub(crate) fn is_disconnect(&self) -> bool {
         self.packet_type == PacketType::Disconnect
     }
@@ -151,7 +164,10 @@ impl Template {
         match &self.body {
             Body::Ack { code, .. } => match self.packet_type {
                 PacketType::PubAck | PacketType::PubComp => true,
-                PacketType::PubRec => code.first().is_some_and(|code| code >= 0x80),
+                PacketType::PubRec => {
+                    let code = code.as_ref().and_then(Codes::first);
+                    code.is_some_and(|code| code >= 0x80)
+                }
                 _ => false,
             },
             Body::Reasons { .. } => true,
@@ -269,7 +285,7 @@ impl<'a> Reader<'a> {
             PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => {
                 Body::Ack {
                     id: self.id(&mut words)?,
-                    code: words.code()?,
+                    code: words.next().map(Codes::parse).transpose()?,
                 }
             }
             PacketType::Subscribe => Body::Subscribe {

@@ -8,7 +8,9 @@ use std::{io, time::Duration};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, timeout_at};
-use whinchat_codec::{DecodeLimits, Packet, PacketRef, ProtocolVersion, decode, frame_len};
+use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion, frame_len};
+
+use super::allowance::Allowance;
 
 /// No transcript needs a larger packet.
 const PACKET_BYTES_MAX: u32 = 16 * 1024 * 1024;
@@ -42,8 +44,7 @@ pub(super) struct Connection<S> {
     received_bytes: u64,
     /// Bytes of a packet that was sent in part, or that is none.
     unfinished: BytesMut,
-    /// What our CONNECT said: a larger packet must not come.
-    packet_bytes_max: u32,
+    allowance: Allowance,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -58,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_new: true,
             received_bytes: 0,
             unfinished: BytesMut::new(),
-            packet_bytes_max: PACKET_BYTES_MAX,
+            allowance: Allowance::default(),
         }
     }
 
@@ -136,11 +137,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.unfinished.len() < len {
                 break;
             }
-            let sent = self.unfinished.split_to(len);
-            if let Ok(Some((PacketRef::Connect(connect), _))) = decode(&sent, self.version, &limits)
-                && let Some(max) = connect.properties.maximum_packet_size()
-            {
-                self.packet_bytes_max = max.min(PACKET_BYTES_MAX);
+            let frame = self.unfinished.split_to(len).freeze();
+            if let Ok(Some((packet, _))) = Packet::decode(&frame, self.version, &limits) {
+                self.allowance.note_sent(&packet);
             }
         }
     }
@@ -168,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn decode(&mut self) -> Result<Option<Packet>, String> {
-        let limits = DecodeLimits::default().with_packet_size(self.packet_bytes_max);
+        let limits = DecodeLimits::default().with_packet_size(PACKET_BYTES_MAX);
         let undecodable = |error, bytes: &[u8]| format!("{error}: {}", hex(bytes));
         let len =
             frame_len(&self.unread, &limits).map_err(|error| undecodable(error, &self.unread))?;
@@ -183,7 +182,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.is_new = false;
         match Packet::decode(&bytes, self.version, &limits) {
-            Ok(Some((packet, _))) => {
+            Ok(Some((mut packet, _))) => {
+                let forbidden = |why| format!("{why}: {}", hex(&bytes));
+                self.allowance.check_size(len).map_err(forbidden)?;
+                if let Packet::Publish(publish) = &mut packet {
+                    self.allowance.resolve(publish).map_err(forbidden)?;
+                }
                 if let Packet::Connect(connect) = &packet {
                     self.version = connect.version;
                 }

@@ -146,6 +146,7 @@ mod tests {
             names: &Names::plain(),
             version,
             client_id: "c",
+            assigned: None,
             ids: &Ids::default(),
             user_name: None,
             password: None,

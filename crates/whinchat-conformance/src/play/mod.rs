@@ -1,5 +1,6 @@
 //! Plays scenes against a broker that is reached over byte streams.
 
+mod allowance;
 mod client;
 mod connection;
 mod expectation;

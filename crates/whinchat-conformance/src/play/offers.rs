@@ -136,6 +136,7 @@ impl Offers {
             .subscription_identifier_available()
             .unwrap_or(true);
         let shared = properties.shared_subscription_available().unwrap_or(true);
+        let aliases = properties.topic_alias_maximum().unwrap_or(0);
         let rm = properties.receive_maximum().unwrap_or(u16::MAX);
         match need {
             Need::Qos1 if qos < 1 => not_offered("no QoS 1"),
@@ -144,9 +145,7 @@ impl Offers {
             Need::Wildcards if !wildcards => not_offered("no wildcards in filters"),
             Need::SubscriptionIdentifiers if !ids => not_offered("no subscription identifiers"),
             Need::Shared if !shared => not_offered("no shared subscriptions"),
-            Need::Aliases if properties.topic_alias_maximum().unwrap_or(0) == 0 => {
-                not_offered("no topic aliases")
-            }
+            Need::Aliases if aliases == 0 => not_offered("no topic aliases"),
             Need::Expiry if properties.session_expiry_interval().unwrap_or(60) != 60 => {
                 not_offered("no sessions of 60 s")
             }
@@ -158,6 +157,10 @@ impl Offers {
                 Some(max) if max < size => not_offered(&format!("packets of at most {max} bytes")),
                 _ => None,
             },
+            Need::TopicAliasMaximum(max) if aliases > max => {
+                not_offered(&format!("a Topic Alias Maximum of {aliases}"))
+            }
+            Need::NoAliases if aliases > 0 => not_tested("topic aliases are offered"),
             Need::NoRetain if retain => not_tested("retained messages are offered"),
             Need::NoWildcards if wildcards => not_tested("wildcards in filters are offered"),
             Need::NoSubscriptionIdentifiers if ids => {
@@ -180,7 +183,8 @@ impl Offers {
     /// 3.x cannot say what it lacks: what a broker may leave out is taken to be there.
     fn lacks_without_5_0(&self, need: Need) -> Option<Verdict> {
         match need {
-            Need::NoRetain
+            Need::NoAliases
+            | Need::NoRetain
             | Need::NoWildcards
             | Need::NoSubscriptionIdentifiers
             | Need::NoShared
@@ -205,6 +209,7 @@ async fn ask<T: Target>(
         names: &names,
         version,
         client_id: "",
+        assigned: None,
         ids: &Ids::default(),
         user_name: options.user_name.as_deref(),
         password: options.password.as_deref(),

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion};
 
-use super::client::{Client, Open, own_packet};
+use super::client::{Client, Open, Sessions, own_packet};
 use super::connection::{Connection, Incoming, deadline, written_bytes};
 use super::expectation::{Bindings, Expectation, Progress, Settled};
 use super::leftovers::Leftovers;
 use super::record::Record;
 use super::{Failure, Options, Target};
-use crate::notation::{Names, NotationError, Speaker, Template, format};
+use crate::notation::{Ids, Names, NotationError, Speaker, Template, format};
 use crate::scene::Scene;
-use crate::step::{Action, Alternative, Each, Piece, Step};
+use crate::step::{Action, Alternative, Each, Maxima, Piece, Step};
 
 /// More packets than this are not taken in one step that names none of them: while the answer to a PINGREQ is
 /// waited for, or of other scenes.
@@ -45,6 +45,7 @@ pub(super) struct Player<'a, T: Target> {
     version: ProtocolVersion,
     names: Names,
     clients: BTreeMap<String, Client<T::Stream>>,
+    sessions: Sessions,
     record: Record,
     leftovers: Leftovers,
 }
@@ -78,6 +79,7 @@ impl<'a, T: Target> Player<'a, T> {
             version,
             names: Names::with_prefix(&run_prefix(options), &base36(number as u64, 3)),
             clients: BTreeMap::new(),
+            sessions: Sessions::new(),
             record: Record::default(),
             leftovers: Leftovers::default(),
         }
@@ -186,7 +188,9 @@ impl<'a, T: Target> Player<'a, T> {
     }
 
     fn client(&mut self, name: &str) -> &mut Client<T::Stream> {
-        self.clients.entry(name.to_owned()).or_default()
+        self.clients
+            .entry(name.to_owned())
+            .or_insert_with(|| Client::new(name))
     }
 
     fn deadline(&self) -> Instant {
@@ -215,7 +219,10 @@ impl<'a, T: Target> Player<'a, T> {
                     let (packet_bytes, shown) = self.encode(client, packet)?;
                     written.push(self.written(client, &shown));
                     bytes.extend_from_slice(&packet_bytes);
-                    self.client(client).note_sent(packet);
+                    let state = self.clients.get_mut(client);
+                    if let Some(state) = state {
+                        state.note_sent(packet, &mut self.sessions);
+                    }
                 }
                 Piece::Bytes(raw) => {
                     written.push(written_bytes(raw.bytes()));
@@ -244,8 +251,8 @@ impl<'a, T: Target> Player<'a, T> {
 
     fn numbers(&mut self, client: &str, each: &Each) -> std::ops::RangeInclusive<u32> {
         let open = self.client(client).connection.as_ref();
-        let maximum = open.map_or(u16::MAX, |open| open.receive_maximum);
-        each.from.number(maximum)..=each.to.number(maximum)
+        let maxima = open.map_or(Maxima::UNTOLD, |open| open.maxima);
+        each.from.number(maxima)..=each.to.number(maxima)
     }
 
     /// A connection to send on. A CONNECT behind a DISCONNECT begins a new one.
@@ -275,12 +282,15 @@ impl<'a, T: Target> Player<'a, T> {
     /// A packet's bytes, and the same without the login of the run, which no report shows.
     fn encode(&mut self, client: &str, packet: &Template) -> Result<(Bytes, Bytes), Wrong> {
         let version = self.version_of(client);
-        let state = self.clients.entry(client.to_owned()).or_default();
+        let no_ids = Ids::default();
+        let state = self.client(client);
+        let (session, assigned) = (state.session.clone(), state.assigned.clone());
         let anonymous = Speaker {
             names: &self.names,
             version,
             client_id: &client.to_ascii_lowercase(),
-            ids: &state.ids,
+            assigned: assigned.as_deref(),
+            ids: self.sessions.get(&session).unwrap_or(&no_ids),
             user_name: None,
             password: None,
         };
@@ -350,11 +360,26 @@ impl<'a, T: Target> Player<'a, T> {
             }
             let written = format(&packet, version, names);
             self.record.push(format!("{client}< {written}"));
-            state.note_received(&packet);
-            return Ok(Incoming::Packet(packet));
+            state.note_received(&packet, &mut self.sessions);
+            return Ok(match self.assigned_twice() {
+                Some(why) => Incoming::Undecodable(why),
+                None => Incoming::Packet(packet),
+            });
         }
         let received = format!("{COLLECTED_MAX} messages of other scenes");
         Err(Wrong::new("a packet", received))
+    }
+
+    /// A client id that was given to two clients.
+    fn assigned_twice(&self) -> Option<String> {
+        let mut assigned: Vec<&str> = self
+            .clients
+            .values()
+            .filter_map(|client| client.assigned.as_deref())
+            .collect();
+        assigned.sort_unstable();
+        let twice = assigned.windows(2).find(|pair| pair[0] == pair[1]);
+        twice.map(|pair| format!("client id {} for two clients", pair[0])) // v5 [MQTT-3.2.2-16]
     }
 
     async fn expect_each(&mut self, client: &str, each: &Each) -> Result<(), Wrong> {
@@ -437,10 +462,10 @@ impl<'a, T: Target> Player<'a, T> {
         alternatives: &'e [Alternative],
     ) -> Expectation<'e> {
         let version = self.version_of(client);
-        let state = self.clients.entry(client.to_owned()).or_default();
+        let session = self.client(client).session.clone();
         Expectation {
             alternatives,
-            ids: &state.ids,
+            ids: self.sessions.entry(session).or_default(),
             names: &self.names,
             version,
             strict: self.options.strict,
@@ -448,12 +473,13 @@ impl<'a, T: Target> Player<'a, T> {
     }
 
     fn accept(&mut self, client: &str, names: Bindings, has_ended: bool) {
-        let state = self.client(client);
+        let session = self.client(client).session.clone();
+        let ids = self.sessions.entry(session).or_default();
         for (name, id) in names {
-            state.ids.bind(&name, id);
+            ids.bind(&name, id);
         }
         if has_ended {
-            state.connection = None;
+            self.client(client).connection = None;
         }
     }
 

@@ -96,6 +96,7 @@ fn packet(text: &str, version: ProtocolVersion) -> Bytes {
         names: &Names::with_prefix("c0000", "000"),
         version,
         client_id: "",
+        assigned: None,
         ids: &Ids::default(),
         user_name: None,
         password: None,
