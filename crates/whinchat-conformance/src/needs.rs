@@ -52,6 +52,8 @@ pub enum Need {
     Login,
     /// `denied`: a topic that nobody may use.
     Denied,
+    /// `anonymous`: a client may connect without a user name.
+    Anonymous,
     /// `alone`: no other scene beside this one.
     Alone,
 }
@@ -75,6 +77,7 @@ const WORDS: &[(&str, Need)] = &[
     ("method", Need::Method),
     ("login", Need::Login),
     ("denied", Need::Denied),
+    ("anonymous", Need::Anonymous),
     ("alone", Need::Alone),
 ];
 

@@ -70,6 +70,9 @@ impl Names {
     }
 
     pub(super) fn client_id(&self, id: &[u8]) -> Vec<u8> {
+        if let Some(verbatim) = id.strip_prefix(b"^") {
+            return verbatim.to_owned();
+        }
         match &self.prefix {
             Some(Prefix { run, scene }) if !id.is_empty() => {
                 [run.as_bytes(), scene.as_bytes(), id].concat()

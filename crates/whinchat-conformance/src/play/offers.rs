@@ -19,6 +19,8 @@ pub struct Offers {
     /// What its CONNACK of 5.0 says; 3.x says nothing.
     abilities: Option<Abilities>,
     setup: Setup,
+    /// Whether clients connect without a user name.
+    is_anonymous: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +92,7 @@ impl Offers {
             refused,
             abilities,
             setup: target.setup(),
+            is_anonymous: options.user_name.is_none() && options.password.is_none(),
         })
     }
 
@@ -118,7 +121,12 @@ impl Offers {
             (Need::Denied, setup) if !setup.denied => {
                 return not_tested("no topic that is denied");
             }
-            (Need::Alone | Need::Method | Need::Login | Need::Denied, _) => return None,
+            (Need::Anonymous, _) if !self.is_anonymous => {
+                return not_tested("who connects has to log in");
+            }
+            (Need::Anonymous | Need::Alone | Need::Method | Need::Login | Need::Denied, _) => {
+                return None;
+            }
             _ => {}
         }
         let Some(Abilities {

@@ -44,6 +44,7 @@ pub(super) const SETUPS: &[Setup] = &[
             config.mqtt.shared_subscription_available = false;
             config.limits.keep_alive_max = Some(Seconds::new(60));
             config.limits.packet_size = ByteSize::kib(4);
+            config.limits.topic_alias_maximum = 0;
             builder.config(config)
         },
         asks_for_login: false,
