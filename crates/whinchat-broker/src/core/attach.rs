@@ -357,6 +357,10 @@ impl Shard {
         .for_session(durable);
         slot.engine
             .accept(self.now, &mut session.state, connack, &mut wire);
+        if slot.engine.is_closed() {
+            self.end_connection(index, Ending::Refused);
+            return;
+        }
         slot.engine
             .handle_committed(self.now, committed, &mut session.state, &mut wire);
         slot.resume_reading();

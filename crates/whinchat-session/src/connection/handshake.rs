@@ -194,7 +194,8 @@ impl Connection {
     ///
     /// A driver that answers to a log calls this once the state of the session is durable, and
     /// [`handle_committed`](Self::handle_committed) right behind it. Does nothing unless a
-    /// CONNECT waits for it; closes if the client's Maximum Packet Size has no room for a CONNACK.
+    /// CONNECT waits for it; refuses with 0x83 and closes if
+    /// the client's Maximum Packet Size has no room for the CONNACK: see [`is_closed`](Self::is_closed).
     pub fn accept<M: Message, O: Output<M>>(
         &mut self,
         now: Instant,
@@ -225,7 +226,9 @@ impl Connection {
         };
         let max = self.packet_size_max_out;
         if !encode_within(&mut connack, self.version, max, out.buffer()) {
-            // A client that cannot take the CONNACK cannot be served.
+            // A client that cannot take the CONNACK cannot be served; it is told so if that fits. // v5 [MQTT-3.1.2-24]
+            let reason = ConnAckReason::ImplementationSpecificError;
+            self.write_refusal::<M, O>(reason, ConnAckProperties::default(), out);
             self.close();
             return;
         }
