@@ -7,6 +7,7 @@
 mod arguments;
 mod builders;
 mod clock;
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod link;
 mod message;

@@ -1,68 +1,101 @@
-//! First inputs of the fuzz targets, made from the golden vectors of the codec.
+//! First inputs of the fuzz targets: made from the golden vectors of the codec, from flows that are written here, and
+//! where an input is nothing but choices, from random ones that are always the same.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// A fuzz target.
-#[derive(Clone, Copy, Debug)]
-pub struct Target {
-    /// Its name, which is that of its file and its directories.
-    pub name: &'static str,
-    /// Its body.
-    pub run: fn(&[u8]),
-}
-
-/// All fuzz targets.
-pub const TARGETS: [Target; 7] = [
-    Target {
-        name: "decode",
-        run: super::decode,
-    },
-    Target {
-        name: "engine",
-        run: super::engine,
-    },
-    Target {
-        name: "properties",
-        run: super::properties,
-    },
-    Target {
-        name: "roundtrip",
-        run: super::roundtrip,
-    },
-    Target {
-        name: "split",
-        run: super::split,
-    },
-    Target {
-        name: "topic",
-        run: super::topic,
-    },
-    Target {
-        name: "utf8",
-        run: super::utf8,
-    },
-];
+use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion};
+use whinchat_store::{RecordKind, record};
 
 /// Longer vectors are left out: mutating them takes long and teaches nothing.
 const SEED_BYTES_MAX: usize = 4096;
 
-/// Topic names and filters that are on both sides of a rule (MQTT 5.0 section 4.7).
-const TOPICS: [&str; 12] = [
-    "a/b/c\na/+/c\n#\n+/b/#\na/b/c/d\n",
-    "sport/tennis/player1\nsport/tennis/player1/#\nsport/tennis/player1/ranking\n",
-    "/finance\n+/+\n/+\n+\n",
-    "$SYS/monitor/Clients\n$SYS/#\n#\n+/monitor/Clients\n",
-    "a//b\na/+/b\n/\n//\n+/+/+\n",
-    "a\na/#\n-a\n!a\na/b\n",
-    "a/b\n-a/b\n\na/b\n-a/b\n",
-    "#\n-#\n\n-#\n",
-    "x/\nx\nx/+\nx/#\n",
-    "é/日本\n+/日本\né/+\n",
-    "a\na\na\n!a\n!a\n",
-    "+\n+/+\n+/+/+\n+/+/+/+\na\na/b\na/b/c\na/b/c/d\n",
-];
+/// One seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// The name of one of [`TARGETS`].
+    pub target: &'static str,
+    /// What the target is called with.
+    pub input: Vec<u8>,
+}
+
+/// Makes the seeds of all targets from `testdata` of the codec crate, always the same and in the same order.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn seeds(testdata: &Path) -> io::Result<Vec<Seed>> {
+    let mut seeds = Seeds(Vec::new());
+    for (version, directory) in (0..).zip(["v31", "v311", "v5"]) {
+        let mut files: Vec<_> =
+            fs::read_dir(testdata.join(directory))?.collect::<Result<_, _>>()?;
+        files.sort_by_key(fs::DirEntry::path);
+        for file in files {
+            let text = fs::read_to_string(file.path())?;
+            let vectors = text.lines().filter_map(|line| line.strip_prefix("bytes "));
+            for bytes in vectors
+                .map(hex)
+                .filter(|bytes| bytes.len() <= SEED_BYTES_MAX)
+            {
+                seeds.packet(version, &bytes);
+            }
+        }
+    }
+    seeds.flows();
+    seeds.topics();
+    seeds.lengths();
+    seeds.stored();
+    seeds.choices();
+    Ok(seeds.0)
+}
+
+struct Seeds(Vec<Seed>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, pieces: &[&[u8]]) {
+        let input = pieces.concat();
+        self.0.push(Seed { target, input });
+    }
+
+    /// A packet in the version of this number.
+    fn packet(&mut self, version: u8, packet: &[u8]) {
+        let number = usize::from(version);
+        let decode = ["decode_v31", "decode_v311", "decode_v5"][number];
+        self.add(decode, &[&[0], packet]);
+        self.add("roundtrip", &[&[version], packet]);
+        // Reads of one and of three bytes.
+        self.add("split", &[&[version, 2, 1, 3], packet]);
+        if version == 2
+            && let Some((place, section)) = super::codec::property_section(packet)
+        {
+            self.add("properties", &[&[place], section]);
+        }
+        if packet.len() <= usize::from(u8::MAX) {
+            let connect = receive(&hex(CONNECTS[number]));
+            self.add("server", &[&[0], &connect, &receive(packet)]);
+            let connack = receive(&hex(CONNACKS[number]));
+            self.add("client", &[&[version << 2], &connack, &receive(packet)]);
+        }
+        // A PUBLISH with QoS 0 and a short body: its topic name.
+        if let [0x30, 0..=0x7f, 0, length, rest @ ..] = packet
+            && let Some(topic) = rest.get(..usize::from(*length))
+        {
+            self.add("utf8", &[topic]);
+        }
+        self.text(ProtocolVersion::ALL[number], packet);
+    }
+
+    /// The JSON of a packet, if it is one and the text is short.
+    fn text(&mut self, version: ProtocolVersion, packet: &[u8]) {
+        let bytes = bytes::Bytes::copy_from_slice(packet);
+        if let Ok(Some((packet, _))) = Packet::decode(&bytes, version, &DecodeLimits::default())
+            && let Ok(text) = serde_json::to_vec(&packet)
+            && text.len() < 512
+        {
+            self.add("json", &[&text]);
+        }
+    }
+}
 
 /// A CONNECT of each version, with a session that stays.
 const CONNECTS: [&str; 3] = [
@@ -71,7 +104,7 @@ const CONNECTS: [&str; 3] = [
     "10 13 0004 4d515454 05 00 003c 05 11 00000e10 0001 63",
 ];
 
-/// Steps of the engine target behind a CONNECT: flows of all QoS in both directions, with cuts and commits between.
+/// Steps of the server target behind a CONNECT: flows of all QoS in both directions, with cuts and commits between.
 /// `@` stands for the CONNECT again.
 const FLOWS: [&str; 7] = [
     // Ours at QoS 1 and 2: deliver, commit, PUBACK, PUBREC, commit, PUBCOMP.
@@ -90,50 +123,57 @@ const FLOWS: [&str; 7] = [
     "00 02 e000  08 05 01  0d @  0a ff",
 ];
 
-/// One seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seed {
-    /// The name of one of [`TARGETS`].
-    pub target: &'static str,
-    /// What the target is called with.
-    pub input: Vec<u8>,
-}
+/// A CONNACK of each version that finds the session.
+const CONNACKS: [&str; 3] = ["20 02 00 00", "20 02 01 00", "20 03 01 00 00"];
 
-/// Makes the seeds of all targets from `testdata` of the codec crate, always the same and in the same order.
-///
-/// # Errors
-/// If the directory cannot be read.
-pub fn seeds(testdata: &Path) -> io::Result<Vec<Seed>> {
-    let mut seeds = Vec::new();
-    for (version, directory) in (0..).zip(["v31", "v311", "v5"]) {
-        let mut files: Vec<_> =
-            fs::read_dir(testdata.join(directory))?.collect::<Result<_, _>>()?;
-        files.sort_by_key(fs::DirEntry::path);
-        for file in files {
-            let text = fs::read_to_string(file.path())?;
-            let vectors = text.lines().filter_map(|line| line.strip_prefix("bytes "));
-            for bytes in vectors
-                .map(hex)
-                .filter(|bytes| bytes.len() <= SEED_BYTES_MAX)
+/// Steps of the client target behind a CONNACK: flows of all QoS in both directions, requests, time and cuts. `@` stands
+/// for the CONNACK again.
+const CLIENT_FLOWS: [&str; 6] = [
+    // Ours at QoS 1 and 2: publish, commit, PUBACK, PUBREC, commit, PUBCOMP.
+    "08 05 01  08 06 02  0a ff  05 00 00  05 02 00  0a ff  05 03 00",
+    // The same with a cut before each answer.
+    "08 05 01  08 06 02  0a ff  0d @  05 00 00  0d @  05 02 00  0d @  0a ff  05 03 00",
+    // The server's at QoS 1 and 2: PUBLISH, again, PUBREL.
+    "05 05 07  0a ff  05 06 08  05 06 09  0a ff  05 04 08  0a ff  05 04 08",
+    // Requests, answered and not, with messages between.
+    "09 00  09 81  08 05 01  05 07 00  05 07 01  0d @  09 02",
+    // Refusals, and answers to nothing.
+    "08 05 01  08 05 02  0a ff  05 80 00  05 82 00  05 03 63  05 04 63",
+    // Time, a restart with messages in flight and in the queue, and the client leaves.
+    "08 05 01  08 05 02  08 06 01  0c ff  0c ff  0e @  0a ff  0f 01",
+];
+
+impl Seeds {
+    fn flows(&mut self) {
+        for (version, (connect, connack)) in (0..).zip(CONNECTS.iter().zip(CONNACKS)) {
+            let incoming = incoming_flows(version == 2);
+            let flows = FLOWS
+                .iter()
+                .copied()
+                .chain(incoming.iter().map(String::as_str));
+            // Nothing, small limits, all durable at once, and both.
+            for (flow, settings) in
+                flows.flat_map(|flow| (0..4).map(move |settings| (flow, settings)))
             {
-                add_packet(&mut seeds, version, &bytes);
+                self.flow("server", settings, &hex(connect), flow);
+            }
+            for (flow, settings) in CLIENT_FLOWS
+                .iter()
+                .flat_map(|flow| (0..4).map(move |settings| (flow, settings)))
+            {
+                self.flow("client", settings | version << 2, &hex(connack), flow);
             }
         }
     }
-    for (version, connect) in CONNECTS.iter().enumerate() {
-        let connect = receive(&hex(connect));
-        for flow in FLOWS {
-            add_flow(&mut seeds, &connect, flow);
-        }
-        for flow in incoming_flows(version == 2) {
-            add_flow(&mut seeds, &connect, &flow);
-        }
+
+    fn flow(&mut self, target: &'static str, settings: u8, first: &[u8], flow: &str) {
+        let parts: Vec<_> = flow.split('@').map(hex).collect();
+        let steps: Vec<u8> = parts
+            .iter()
+            .flat_map(|part| [receive(first), part.clone()].concat())
+            .collect();
+        self.add(target, &[&[settings], &steps]);
     }
-    seeds.extend(TOPICS.map(|topics| Seed {
-        target: "topic",
-        input: topics.as_bytes().to_vec(),
-    }));
-    Ok(seeds)
 }
 
 /// The client's messages at QoS 1 and 2, taken and refused, repeated, released, with commits late and a cut between.
@@ -159,53 +199,127 @@ fn incoming_flows(is_v5: bool) -> Vec<String> {
     ]
 }
 
-fn add_flow(seeds: &mut Vec<Seed>, connect: &[u8], flow: &str) {
-    // Nothing, small limits, all durable at once, and both.
-    for settings in 0..4 {
-        let mut input = [&[settings], connect].concat();
-        for (number, part) in flow.split('@').enumerate() {
-            if number > 0 {
-                input.extend_from_slice(connect);
-            }
-            input.extend(hex(part));
-        }
-        seeds.push(Seed {
-            target: "engine",
-            input,
-        });
-    }
-}
-
-/// The step of the engine target that hands in these bytes.
+/// The step that hands in these bytes.
 fn receive(bytes: &[u8]) -> Vec<u8> {
     let mut step = vec![0, u8::try_from(bytes.len()).unwrap_or(u8::MAX)];
     step.extend_from_slice(bytes);
     step
 }
 
-fn add_packet(seeds: &mut Vec<Seed>, version: u8, packet: &[u8]) {
-    let mut add = |target, prefix: &[u8], bytes: &[u8]| {
-        let input = [prefix, bytes].concat();
-        seeds.push(Seed { target, input });
-    };
-    add("decode", &[version], packet);
-    add("roundtrip", &[version], packet);
-    // Reads of one and of three bytes.
-    add("split", &[version, 2, 1, 3], packet);
-    if version == 2
-        && let Some((place, section)) = super::codec::property_section(packet)
-    {
-        add("properties", &[place], section);
+/// Filters and names on both sides of a rule (MQTT 5.0 sections 4.7 and 4.8.2).
+const TOPICS: [&str; 24] = [
+    "a/b/c",
+    "a/+/c",
+    "#",
+    "+/b/#",
+    "a/#",
+    "sport/tennis/player1",
+    "sport/tennis/player1/#",
+    "/finance",
+    "+/+",
+    "/+",
+    "+",
+    "$SYS/monitor/Clients",
+    "$SYS/#",
+    "a//b",
+    "/",
+    "a/b#",
+    "a/#/b",
+    "a+",
+    "$share/g/a/#",
+    "$share//a",
+    "$share/g",
+    "$share/g+/a",
+    "é/日本",
+    "a!/b",
+];
+
+/// Lengths around each border of a Variable Byte Integer, and forms that are longer than they must be or too long.
+const LENGTHS: [&str; 16] = [
+    "00",
+    "7f",
+    "80 01",
+    "ff 7f",
+    "80 80 01",
+    "ff ff 7f",
+    "80 80 80 01",
+    "ff ff ff 7f",
+    "80 00",
+    "80 80 00",
+    "ff 80 00",
+    "80 80 80 80 01",
+    "ff ff ff ff 7f",
+    "80",
+    "80 80",
+    "01",
+];
+
+/// Behind the head of a snapshot: an empty one; QoS 1 and 2 in flight, one in the queue, an id held.
+const SNAPSHOTS: [&str; 2] = [
+    "0000 00000000 00000000 00000000",
+    "0003 00000003  01 02 0001 00 00000000 00000009 05 ffffffffffffffff  02 03 0002 00 00000001 00000007 00000009 06 ffffffffffffffff \
+     03 00 0003 10 00000000 00000000  00000001 02 02 00000000 00000009 07 0000000000000001  00000002 0007 0008",
+];
+
+impl Seeds {
+    fn topics(&mut self) {
+        for filter in TOPICS {
+            for name in TOPICS {
+                self.add("matching", &[filter.as_bytes(), b"\n", name.as_bytes()]);
+            }
+        }
     }
-    if packet.len() <= usize::from(u8::MAX) {
-        let connect = receive(&hex(CONNECTS[usize::from(version)]));
-        add("engine", &[0], &[connect, receive(packet)].concat());
+
+    fn lengths(&mut self) {
+        for length in LENGTHS {
+            self.add("varint", &[&[0x30], &hex(length), &[0; 4]]);
+        }
     }
-    // A PUBLISH with QoS 0 and a short body: its topic name.
-    if let [0x30, 0..=0x7f, 0, length, rest @ ..] = packet
-        && let Some(topic) = rest.get(..usize::from(*length))
-    {
-        add("utf8", &[], topic);
+
+    fn stored(&mut self) {
+        let mut group = Vec::new();
+        for number in 0..12_u8 {
+            let kind = if number % 2 == 0 {
+                RecordKind::required
+            } else {
+                RecordKind::optional
+            };
+            record::write(&mut group, kind(number), 1, number.into(), |body| {
+                body.extend(std::iter::repeat_n(number, number.into()));
+            });
+            self.add("record", &[&group]);
+            self.add("record", &[&group, &[9, 0, 0, 0, 1]]);
+            let snapshot = hex(SNAPSHOTS[usize::from(number % 2)]);
+            self.add(
+                "snapshot",
+                &[&snapshot[..snapshot.len() - usize::from(number / 2)]],
+            );
+        }
+    }
+
+    /// For targets whose input is choices.
+    fn choices(&mut self) {
+        const TARGETS: [&str; 8] = [
+            "downgrade",
+            "encode",
+            "filter_index",
+            "framed",
+            "json",
+            "name_index",
+            "pair",
+            "shared_groups",
+        ];
+        for target in TARGETS {
+            let mut random = fastrand::Rng::with_seed(7);
+            for number in 0..32 {
+                let len = random.usize(16..256);
+                let mut input: Vec<u8> =
+                    std::iter::repeat_with(|| random.u8(..)).take(len).collect();
+                // Of a packet the first byte is its version, and below any that JSON text begins with.
+                input[0] = number % 32;
+                self.add(target, &[&input]);
+            }
+        }
     }
 }
 

@@ -1,17 +1,20 @@
-//! What the engine target knows of a server from outside: what it records, what leaves it, and what must never be.
+//! What the targets of one engine know of it from outside: what it records, what leaves it, and what must never be.
 //!
-//! - Nothing precedes CONNACK, every byte belongs to a packet of the version, none is larger than the client takes.
+//! - Nothing precedes CONNACK or follows DISCONNECT, every byte belongs to a packet of the version that this end may
+//!   send, none is larger than the peer takes.
 //! - PUBACK, PUBREC, PUBCOMP, PUBREL and each QoS 2 PUBLISH leave only when what they vouch for is committed.
 //! - A packet id in flight is not given to another message; no PUBLISH goes out twice on one connection, and DUP is
-//!   1 when it went out on an earlier one; no more are unanswered than the client's Receive Maximum.
+//!   1 when it went out on an earlier one; no more are unanswered than the peer's Receive Maximum. An alias is within
+//!   the peer's limit and was defined on this connection.
 //! - A QoS 2 message is passed on once for as long as its id is held.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 
 use bytes::BytesMut;
 use whinchat_codec::{
-    ConnectRef, DecodeLimits, PacketId, PacketRef, ProtocolVersion, PubRecReason, PublishRef, QoS,
-    decode,
+    ConnAckRef, ConnectRef, DecodeLimits, PacketId, PacketRef, ProtocolVersion, PubRecReason,
+    PublishRef, QoS, decode,
 };
 use whinchat_session::{DropReason, Effect, Output, Ticket};
 
@@ -23,25 +26,43 @@ pub(super) struct Witness {
     /// The last ticket handed out, and the last one committed.
     last: u64,
     committed: u64,
+    is_client: bool,
+    has_connect: bool,
+    clean_start: bool,
     is_connected: bool,
+    has_left: bool,
+    /// What the peer takes.
     receive_maximum: usize,
     packet_size_max: usize,
+    topic_alias_maximum: u16,
+    maximum_qos: Option<QoS>,
+    retain_available: Option<bool>,
+    /// Defined on this connection.
+    aliases: BTreeSet<u16>,
+    /// SUBSCRIBE and UNSUBSCRIBE without an answer.
+    requests: BTreeSet<PacketId>,
     /// Our messages in flight.
     in_flight: BTreeMap<PacketId, InFlight>,
     /// Those sent on this connection and not answered.
     on_connection: BTreeSet<PacketId>,
     /// QoS 1 messages of the client that were decided on, oldest first.
     pubacks: BTreeMap<PacketId, VecDeque<Ticket>>,
-    /// QoS 2 messages of the client that were decided on, oldest first.
+    /// QoS 2 messages of the peer that were decided on or came again, oldest first: what their answers wait for.
     pubrecs: BTreeMap<PacketId, VecDeque<Ticket>>,
-    /// QoS 2 messages of the client that came again and may be answered again.
-    repeats: BTreeMap<PacketId, u32>,
     /// QoS 2 ids of the client that are held.
     held: BTreeMap<PacketId, Ticket>,
     /// QoS 2 ids that were released, since when.
     released: BTreeMap<PacketId, Ticket>,
 }
 
+/// What a CONNACK changes, to be put back where the engine refuses it.
+pub(super) struct Kept {
+    in_flight: BTreeMap<PacketId, InFlight>,
+    held: BTreeMap<PacketId, Ticket>,
+    released: BTreeMap<PacketId, Ticket>,
+}
+
+#[derive(Clone)]
 struct InFlight {
     qos: QoS,
     sent: Ticket,
@@ -70,6 +91,7 @@ impl Output<Letter> for Witness {
                     is_resumed: false,
                 };
                 assert!(self.in_flight.insert(id, sent).is_none(), "{id} is in use");
+                assert!(!self.requests.contains(&id), "{id} is a request's");
             }
             Effect::Acked { id } => self.ended(id, QoS::AtLeastOnce),
             Effect::Completed { id } => self.ended(id, QoS::ExactlyOnce),
@@ -105,6 +127,18 @@ impl Output<Letter> for Witness {
 }
 
 impl Witness {
+    pub(super) fn of_client() -> Self {
+        Self {
+            is_client: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn ids_in_flight(&self) -> Vec<PacketId> {
+        let sent = self.in_flight.keys().chain(&self.requests);
+        sent.chain(self.held.keys()).copied().collect()
+    }
+
     pub(super) fn next_ticket(&mut self) -> Ticket {
         self.last += 1;
         Ticket::new(self.last)
@@ -129,6 +163,50 @@ impl Witness {
         self.receive_maximum = usize::from(receive_maximum);
         let packet_size_max = connect.properties.maximum_packet_size();
         self.packet_size_max = packet_size_max.map_or(usize::MAX, |max| max as usize);
+        self.topic_alias_maximum = connect.properties.topic_alias_maximum().unwrap_or(0);
+    }
+
+    /// A client has its CONNACK. Gives back what that may have changed.
+    pub(super) fn accepted_by(
+        &mut self,
+        connack: &ConnAckRef<'_>,
+        version: ProtocolVersion,
+    ) -> Kept {
+        let kept = Kept {
+            in_flight: self.in_flight.clone(),
+            held: self.held.clone(),
+            released: self.released.clone(),
+        };
+        if connack.reason.is_error() {
+            return kept;
+        }
+        let properties = connack.properties;
+        let receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        self.receive_maximum = usize::from(receive_maximum);
+        let packet_size_max = properties.maximum_packet_size();
+        self.packet_size_max = packet_size_max.map_or(usize::MAX, |max| max as usize);
+        self.topic_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
+        self.maximum_qos = properties.maximum_qos();
+        self.retain_available = properties.retain_available();
+        self.is_connected = true;
+        // 3.1 does not tell whether the session is there. // v31 M31-26
+        let is_known = version != ProtocolVersion::V31 || self.clean_start;
+        if is_known && !connack.session_present {
+            self.session_cleared();
+        }
+        kept
+    }
+
+    /// The engine has refused the CONNACK: nothing has changed.
+    pub(super) fn refused(&mut self, kept: Kept) {
+        self.in_flight = kept.in_flight;
+        self.held = kept.held;
+        self.released = kept.released;
+    }
+
+    /// A request of a client has its answer.
+    pub(super) fn answered(&mut self, id: PacketId) {
+        assert!(self.requests.remove(&id), "{id} is no request");
     }
 
     pub(super) fn session_cleared(&mut self) {
@@ -138,11 +216,14 @@ impl Witness {
     }
 
     pub(super) fn reconnected(&mut self) {
+        self.has_connect = false;
         self.is_connected = false;
+        self.has_left = false;
+        self.aliases.clear();
+        self.requests.clear();
         self.on_connection.clear();
         self.pubacks.clear();
         self.pubrecs.clear();
-        self.repeats.clear();
         for sent in self.in_flight.values_mut() {
             sent.is_resumed = true;
         }
@@ -164,13 +245,9 @@ impl Witness {
     }
 
     pub(super) fn repeated(&mut self, id: PacketId) {
-        let waits = self
-            .pubrecs
-            .get(&id)
-            .is_some_and(|waiting| !waiting.is_empty());
-        let is_known = self.held.contains_key(&id) || waits;
-        assert!(is_known, "{id} is new and was not passed on");
-        *self.repeats.entry(id).or_default() += 1;
+        let waiting = self.pubrecs.entry(id).or_default();
+        let ticket = waiting.back().or_else(|| self.held.get(&id)).copied();
+        waiting.push_back(ticket.unwrap_or_else(|| panic!("{id} is new and was not passed on")));
     }
 
     pub(super) fn released(&mut self, id: PacketId) {
@@ -201,14 +278,26 @@ impl Witness {
     }
 
     fn check_packet(&mut self, packet: &PacketRef<'_>, len: usize, version: ProtocolVersion) {
-        if let PacketRef::ConnAck(connack) = packet {
+        assert!(!self.has_left, "{packet:?} follows DISCONNECT");
+        if self.is_client {
+            if let PacketRef::Connect(connect) = packet {
+                let is_first = !mem::replace(&mut self.has_connect, true);
+                self.clean_start = connect.clean_start;
+                return assert!(is_first, "a second CONNECT");
+            }
+        } else if let PacketRef::ConnAck(connack) = packet {
             assert!(!self.is_connected, "a second CONNACK");
             self.is_connected = !connack.reason.is_error();
             return;
         }
-        let is_auth = matches!(packet, PacketRef::Auth(_));
-        assert!(self.is_connected || is_auth, "{packet:?} precedes CONNACK");
-        assert!(len <= self.packet_size_max, "{len} bytes: {packet:?}");
+        // A client's last word to a server that broke the rules may come before its CONNACK.
+        let is_early = matches!(packet, PacketRef::Auth(_))
+            || (self.is_client && matches!(packet, PacketRef::Disconnect(_)));
+        assert!(self.is_connected || is_early, "{packet:?} precedes CONNACK");
+        assert!(
+            !self.is_connected || len <= self.packet_size_max,
+            "{len} bytes: {packet:?}"
+        );
         match packet {
             PacketRef::Publish(publish) => self.check_publish(publish),
             PacketRef::PubAck(puback) => {
@@ -236,27 +325,32 @@ impl Witness {
                     );
                 }
             }
-            PacketRef::SubAck(_) | PacketRef::UnsubAck(_) | PacketRef::PingResp => {}
-            PacketRef::Disconnect(_) | PacketRef::Auth(_) => {
-                assert!(version.is_v5(), "{packet:?} in {version}");
+            PacketRef::Subscribe(subscribe) => self.check_request(subscribe.packet_id),
+            PacketRef::Unsubscribe(unsubscribe) => self.check_request(unsubscribe.packet_id),
+            PacketRef::PingReq => assert!(self.is_client, "a server sent {packet:?}"),
+            PacketRef::SubAck(_) | PacketRef::UnsubAck(_) | PacketRef::PingResp => {
+                assert!(!self.is_client, "a client sent {packet:?}");
             }
-            PacketRef::Connect(_)
-            | PacketRef::ConnAck(_)
-            | PacketRef::Subscribe(_)
-            | PacketRef::Unsubscribe(_)
-            | PacketRef::PingReq => panic!("a server sent {packet:?}"),
+            PacketRef::Disconnect(_) => {
+                self.has_left = true;
+                assert!(self.is_client || version.is_v5(), "{packet:?} in {version}");
+            }
+            PacketRef::Auth(_) => assert!(version.is_v5(), "{packet:?} in {version}"),
+            PacketRef::Connect(_) | PacketRef::ConnAck(_) => {
+                panic!("the other end sends {packet:?}")
+            }
         }
+    }
+
+    fn check_request(&mut self, id: PacketId) {
+        assert!(self.is_client, "a server sent a request");
+        assert!(!self.in_flight.contains_key(&id), "{id} is in flight");
+        assert!(self.requests.insert(id), "{id} is a request's");
     }
 
     fn check_pubrec(&mut self, id: PacketId, reason: PubRecReason) {
         let waiting = self.pubrecs.get_mut(&id).and_then(VecDeque::pop_front);
-        let ticket = waiting.unwrap_or_else(|| {
-            let repeats = self.repeats.entry(id).or_default();
-            let left = repeats.checked_sub(1);
-            *repeats = left.unwrap_or_else(|| panic!("PUBREC {reason} of {id} answers nothing"));
-            // Released before the answer to the repeat left: it had an answer already.
-            self.held.get(&id).copied().unwrap_or(Ticket::NONE)
-        });
+        let ticket = waiting.unwrap_or_else(|| panic!("PUBREC {reason} of {id} answers nothing"));
         assert!(
             self.is_committed(ticket),
             "PUBREC of {id} waits for {ticket:?}"
@@ -264,6 +358,20 @@ impl Witness {
     }
 
     fn check_publish(&mut self, publish: &PublishRef<'_>) {
+        if let Some(alias) = publish.properties.topic_alias() {
+            assert!(alias <= self.topic_alias_maximum, "{publish:?}");
+            let is_new = self.aliases.insert(alias);
+            assert!(
+                !is_new || !publish.topic.is_empty(),
+                "{alias} is not defined"
+            );
+        }
+        let qos = publish.guarantee.qos();
+        assert!(self.maximum_qos.is_none_or(|max| qos <= max), "{publish:?}");
+        assert!(
+            !publish.retain || self.retain_available != Some(false),
+            "{publish:?}"
+        );
         let Some(id) = publish.guarantee.packet_id() else {
             return;
         };

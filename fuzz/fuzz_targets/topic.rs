@@ -1,4 +1,0 @@
-//! See `whinchat_testkit::fuzzing::topic`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| whinchat_testkit::fuzzing::topic(data));
