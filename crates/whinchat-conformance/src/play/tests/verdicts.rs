@@ -83,6 +83,8 @@ A< PUBLISH a 'x' or nothing  A< PUBLISH a 'y' | PUBLISH a 'x'; PUBLISH a 'y'
 A< nothing or closed 81 | DISCONNECT 81; close
 A> bytes 30 ff ff ff ff 01  A< closed 81/82 | DISCONNECT 82; close
 A> bytes 30 ff ff ff ff 01  A< closed 81/82 | close
+A< closed 8e no-expiry reason=* | DISCONNECT 8e reason=why prop=a:b; close
+A< closed * | DISCONNECT 8e; close
 A> 1..3 PUBLISH q1 id$n a '$n'  A< 1..3 PUBACK id$n | PUBACK id1; PUBACK id2; PUBACK id3
 A< 1..2 PUBLISH q1 id:m$n a '$n'  A> PUBACK id:m2 | PUBLISH q1 id4 a '1'; PUBLISH q1 id5 a '2'
 A> part 3 PUBLISH a 'x' |
@@ -129,6 +131,7 @@ A< PUBLISH a 'x' | PUBLISH a 'x'; PUBLISH a 'x' | at the end: PUBLISH a 'x'
 A! silent | PUBLISH a 'x' | PUBLISH a 'x'
 A> DISCONNECT | read; PUBLISH a 'x' | at the end: PUBLISH a 'x'
 A< closed | DISCONNECT 8e; close | DISCONNECT 8e
+A< closed 8e no-expiry | DISCONNECT 8e expiry=1; close | DISCONNECT 8e expiry=1
 A< closed 81 | DISCONNECT 81; PINGRESP; close | PINGRESP
 # Too little, too late.
 A< PUBLISH a 'x' |  | nothing within 5s
