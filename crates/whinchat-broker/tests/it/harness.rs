@@ -66,21 +66,41 @@ pub(crate) async fn on_every_broker_with(
     refine: impl Fn(Broker) -> Broker,
     scene: impl AsyncFn(&TestBroker),
 ) {
+    on_brokers(
+        &[(1, false), (2, false), (1, true), (2, true)],
+        refine,
+        scene,
+    )
+    .await;
+}
+
+/// Plays what takes long on the two kinds of brokers that have the least in common.
+pub(crate) async fn on_two_brokers_with(
+    refine: impl Fn(Broker) -> Broker,
+    scene: impl AsyncFn(&TestBroker),
+) {
+    on_brokers(&[(1, false), (2, true)], refine, scene).await;
+}
+
+/// Each kind is how many shards there are, and whether the log is late.
+async fn on_brokers(
+    kinds: &[(u16, bool)],
+    refine: impl Fn(Broker) -> Broker,
+    scene: impl AsyncFn(&TestBroker),
+) {
     let seed = std::env::var("WHINCHAT_TEST_SEED")
         .ok()
         .map(|seed| seed.parse().expect("a seed is a number"));
-    for has_late_log in [false, true] {
-        for shards in [1, 2] {
-            let setup = Setup {
-                shards,
-                has_late_log,
-                seed: seed.unwrap_or_else(|| fastrand::u64(..)),
-            };
-            let _say = SayOnPanic(setup);
-            let broker = TestBroker::start(setup, &refine);
-            scene(&broker).await;
-            broker.end().await;
-        }
+    for (shards, has_late_log) in kinds.iter().copied() {
+        let setup = Setup {
+            shards,
+            has_late_log,
+            seed: seed.unwrap_or_else(|| fastrand::u64(..)),
+        };
+        let _say = SayOnPanic(setup);
+        let broker = TestBroker::start(setup, &refine);
+        scene(&broker).await;
+        broker.end().await;
     }
 }
 
