@@ -60,7 +60,9 @@
     reason = "a transcript names what it expects; all else is a mismatch, whatever there will be"
 )]
 
+mod client;
 mod needs;
+mod not_applicable;
 pub mod notation;
 mod play;
 mod report;
@@ -69,6 +71,7 @@ mod statement;
 mod step;
 mod transcripts;
 
+pub use client::{Client, ClientError, Clients, run_clients};
 pub use needs::Need;
 pub use play::{
     Failure, Offers, Options, Play, Played, RunError, Setup, Target, Verdict, play, plays, run,

@@ -1,8 +1,9 @@
-//! What a scene needs of a broker.
+//! What a scene needs of who is judged.
 
 use std::fmt;
 
-/// What a broker may choose not to offer, or to be set up with; see "What a scene needs" in the README.
+/// What a broker or a client may choose not to offer, or to be set up with; see "What a scene needs" and "Clients" in the
+/// README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Need {
@@ -56,6 +57,20 @@ pub enum Need {
     Anonymous,
     /// `alone`: no other scene beside this one.
     Alone,
+    /// `session`: of a client, it keeps its session when the connection ends.
+    Session,
+    /// `no-session`: of a client, its session ends with its connection.
+    NoSession,
+    /// `will`: of a client, it has one.
+    Will,
+    /// `no-will`.
+    NoWill,
+    /// `no-login`: of a client, it sends neither user name nor password.
+    NoLogin,
+    /// `no-method`: of a client, it sends no authentication method.
+    NoMethod,
+    /// `keep<=3`: of a client, it has a keep alive of at most that.
+    KeepAlive(u16),
 }
 
 const WORDS: &[(&str, Need)] = &[
@@ -79,6 +94,12 @@ const WORDS: &[(&str, Need)] = &[
     ("denied", Need::Denied),
     ("anonymous", Need::Anonymous),
     ("alone", Need::Alone),
+    ("session", Need::Session),
+    ("no-session", Need::NoSession),
+    ("will", Need::Will),
+    ("no-will", Need::NoWill),
+    ("no-login", Need::NoLogin),
+    ("no-method", Need::NoMethod),
 ];
 
 impl Need {
@@ -96,6 +117,7 @@ impl Need {
                     .filter(|qos| *qos <= 1)
                     .map(Self::MaximumQos),
                 "max" => limit.parse().ok().map(Self::MaximumPacketSize),
+                "keep" => limit.parse().ok().map(Self::KeepAlive),
                 _ => None,
             };
         }
@@ -111,6 +133,7 @@ impl fmt::Display for Need {
             Self::MaximumQos(limit) => write!(f, "qos<={limit}"),
             Self::MaximumPacketSize(limit) => write!(f, "max<={limit}"),
             Self::PacketSize(size) => write!(f, "max>={size}"),
+            Self::KeepAlive(limit) => write!(f, "keep<={limit}"),
             other => {
                 let word = WORDS.iter().find(|row| row.1 == *other);
                 f.write_str(word.map_or("", |row| row.0))
@@ -132,11 +155,12 @@ mod tests {
             "qos<=0",
             "max<=10000",
             "max>=70000",
+            "keep<=3",
         ];
         for word in WORDS.iter().map(|row| row.0).chain(with_limits) {
             assert_eq!(Need::parse(word).expect(word).to_string(), word);
         }
-        for word in ["qos3", "qos<=2", "rm<=", "rm<=x", "keep<=1", ""] {
+        for word in ["qos3", "qos<=2", "rm<=", "rm<=x", "size<=1", ""] {
             assert_eq!(Need::parse(word), None, "{word}");
         }
     }

@@ -25,7 +25,7 @@ pub(crate) enum Action {
     /// `A< 1..3 ...`.
     ExpectEach(String, Each),
     /// `C? ...`.
-    Never(String, Template),
+    Maybe(String, Template),
     /// `A! silent`.
     Silent(String),
     /// `A! cut`.
@@ -197,7 +197,7 @@ fn action(first: &str, words: &[String]) -> Result<Action, NotationError> {
             let alternatives = words.split(|word| word == "or").map(alternative);
             Action::Expect(client, alternatives.collect::<Result<_, _>>()?)
         }
-        ('?', None) => Action::Never(client, Template::from_words(words)?),
+        ('?', None) => Action::Maybe(client, Template::from_words(words)?),
         ('!', None) => match one("silent, cut or open")? {
             "silent" => Action::Silent(client),
             "cut" => Action::Cut(client),

@@ -42,7 +42,10 @@ pub(crate) const BROKER: &[(&str, &str)] = files! { "broker":
     "wills"
 };
 
-pub(crate) const CLIENT: &[(&str, &str)] = files! { "client": };
+pub(crate) const CLIENT: &[(&str, &str)] = files! { "client":
+    "acknowledgements" "aliases" "auth" "connect" "disconnect" "flow_control" "keep_alive" "limits" "malformed"
+    "publish" "resume" "subscribe"
+};
 
 #[cfg(test)]
 mod tests {

@@ -294,6 +294,7 @@ impl World {
             version: self.connection.version(),
             strict: true,
             exact: true,
+            partial: false,
         };
         let is_as_written = |(written, packet): (&String, &Packet)| {
             let template = Template::parse(written).unwrap_or_else(|error| panic!("{error}"));

@@ -23,6 +23,9 @@ pub struct Reading<'a> {
     pub strict: bool,
     /// Takes no property, and in CONNECT no field, that is not written.
     pub exact: bool,
+    /// Takes also a PUBLISH with properties that are not written, and a SUBSCRIBE or UNSUBSCRIBE of more filters, whatever
+    /// their options.
+    pub partial: bool,
 }
 
 /// What is otherwise than written.
@@ -154,6 +157,15 @@ impl Template {
                     None => Err(differs("code", "success", Codes::one(found))),
                 }
             }
+            (Body::Subscribe { filters, .. }, Packet::Subscribe(found)) if reading.partial => {
+                let written = filters.iter().map(|filter| &filter.topic);
+                let found = found.subscriptions.iter().map(|found| &*found.filter);
+                among(written, found, reading.names)
+            }
+            (Body::Unsubscribe { filters, .. }, Packet::Unsubscribe(found)) if reading.partial => {
+                let found = found.filters.iter().map(|found| &**found);
+                among(filters.iter(), found, reading.names)
+            }
             (Body::Subscribe { filters, .. }, Packet::Subscribe(found)) => {
                 same(
                     "number of filters",
@@ -243,7 +255,8 @@ impl Template {
                 )));
             }
         }
-        let exact = reading.exact || self.packet_type == PacketType::Publish;
+        let is_publish = self.packet_type == PacketType::Publish;
+        let exact = reading.exact || (is_publish && !reading.partial);
         same_properties(&self.properties, &found, exact, reading.names)
     }
 }
@@ -266,7 +279,7 @@ fn matches_connect(
         None if exact => same("client id", "", &*found.client_id)?,
         None => {}
     }
-    if exact || written.clean {
+    if exact || written.clean || written.not_clean {
         same("clean", written.clean, found.clean_start)?;
     }
     match &written.keep_alive {
@@ -346,6 +359,28 @@ fn same_topic(what: &str, written: &Topic, found: &str, names: &Names) -> Result
     }
     let found = words::bare(&names.written_topic(found.as_bytes()));
     Err(differs(what, words::bare(&written.text), found))
+}
+
+/// Each filter that is written is among those that came; one that ends with `*` may go on.
+fn among<'a>(
+    mut written: impl Iterator<Item = &'a Topic>,
+    found: impl Iterator<Item = &'a str> + Clone,
+    names: &Names,
+) -> Result<(), Mismatch> {
+    let is_met = |written: &Topic, found: &str| {
+        let topic = names.topic(written);
+        match topic.strip_suffix(b"*") {
+            Some(beginning) => found.as_bytes().starts_with(beginning),
+            None => found.as_bytes() == topic,
+        }
+    };
+    match written.find(|written| !found.clone().any(|found| is_met(written, found))) {
+        Some(missing) => {
+            let missing = words::bare(&missing.text);
+            Err(Mismatch(format!("no filter {missing}")))
+        }
+        None => Ok(()),
+    }
 }
 
 type Found<'a> = [(Property, PropertyValue<'a>)];

@@ -173,6 +173,13 @@ impl Ids {
         }
     }
 
+    /// Whether a name stands for the id, in an exchange that is not over.
+    pub(crate) fn has(&self, id: u16) -> bool {
+        self.named
+            .values()
+            .any(|named| named.is_in_flight && named.id == id)
+    }
+
     /// Lets the name stand for the id from here on.
     pub fn bind(&mut self, name: &str, id: u16) {
         let is_in_flight = true;

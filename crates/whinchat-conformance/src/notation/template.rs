@@ -62,6 +62,8 @@ pub(super) struct Connect {
     pub(super) level: Option<u8>,
     pub(super) client_id: Option<Value>,
     pub(super) clean: bool,
+    /// `no-clean`: it must not be.
+    pub(super) not_clean: bool,
     pub(super) keep_alive: Option<Value>,
     pub(super) user_name: Option<Value>,
     pub(super) password: Option<Value>,
@@ -153,6 +155,33 @@ impl Template {
             Some(Value::Text(id)) if !id.is_empty() && id != b"$assigned" => Some(id),
             Some(_) => None,
         }
+    }
+
+    /// The QoS of a PUBLISH; 0 for all else.
+    pub(crate) fn qos(&self) -> u8 {
+        match &self.body {
+            Body::Publish { qos, .. } => *qos,
+            _ => 0,
+        }
+    }
+
+    /// Whether it is a PUBLISH to `$t`.
+    pub(crate) fn is_to_own_topic(&self) -> bool {
+        matches!(&self.body, Body::Publish { topic: Some(topic), .. } if topic.text == b"$t")
+    }
+
+    /// A SUBACK or UNSUBACK with as many codes as `granted` has: its last one repeated, or those of `granted`.
+    pub(crate) fn with_codes_of(&self, granted: &Self) -> Self {
+        let mut filled = self.clone();
+        if let (Body::Reasons { codes, .. }, Body::Reasons { codes: granted, .. }) =
+            (&mut filled.body, &granted.body)
+        {
+            match codes.last().cloned() {
+                Some(last) => codes.resize(granted.len().max(codes.len()), last),
+                None => codes.clone_from(granted),
+            }
+        }
+        filled
     }
 
     pub(crate) fn is_disconnect(&self) -> bool {
@@ -327,6 +356,7 @@ impl<'a> Reader<'a> {
         while let Some(word) = words.next() {
             match word {
                 "clean" => connect.clean = true,
+                "no-clean" => connect.not_clean = true,
                 "will-retain" => connect.will_retain = true,
                 id if connect.client_id.is_none() => {
                     connect.client_id = Some(match id {

@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
 }
 
 /// A packet of the player's own.
-pub(super) fn own_packet(text: &str, version: ProtocolVersion) -> Bytes {
+pub(crate) fn own_packet(text: &str, version: ProtocolVersion) -> Bytes {
     let speaker = Speaker {
         names: &Names::plain(),
         version,

@@ -23,7 +23,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 
 /// What came.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     Packet(Packet),
     /// The other side has closed the connection.
     End,
@@ -33,7 +33,7 @@ pub(super) enum Incoming {
     Undecodable(String),
 }
 
-pub(super) struct Connection<S> {
+pub(crate) struct Connection<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     unread: BytesMut,
@@ -44,11 +44,12 @@ pub(super) struct Connection<S> {
     received_bytes: u64,
     /// Bytes of a packet that was sent in part, or that is none.
     unfinished: BytesMut,
-    allowance: Allowance,
+    /// `None` where somebody else looks after it.
+    allowance: Option<Allowance>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, version: ProtocolVersion) -> Self {
+    pub(crate) fn new(stream: S, version: ProtocolVersion) -> Self {
         let (reader, writer) = split(stream);
         Self {
             reader,
@@ -59,26 +60,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_new: true,
             received_bytes: 0,
             unfinished: BytesMut::new(),
-            allowance: Allowance::default(),
+            allowance: Some(Allowance::default()),
+        }
+    }
+
+    /// Takes packets as they come, whatever was allowed, with their aliases.
+    pub(crate) fn unwatched(stream: S, version: ProtocolVersion) -> Self {
+        Self {
+            allowance: None,
+            ..Self::new(stream, version)
         }
     }
 
     /// The version in which packets are read.
-    pub(super) fn version(&self) -> ProtocolVersion {
+    pub(crate) fn version(&self) -> ProtocolVersion {
         self.version
     }
 
-    pub(super) fn set_version(&mut self, version: ProtocolVersion) {
+    pub(crate) fn set_version(&mut self, version: ProtocolVersion) {
         self.version = version;
     }
 
     /// The bytes of all packets that were read.
-    pub(super) fn received_bytes(&self) -> u64 {
+    pub(crate) fn received_bytes(&self) -> u64 {
         self.received_bytes
     }
 
     /// Whether what was sent ends with a whole packet, so that another can be sent.
-    pub(super) fn is_between_packets(&self) -> bool {
+    pub(crate) fn is_between_packets(&self) -> bool {
         self.unfinished.is_empty()
     }
 
@@ -87,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// # Errors
     /// If the other side does not read until the deadline.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         bytes: &[u8],
         split: bool,
@@ -138,14 +147,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             }
             let frame = self.unfinished.split_to(len).freeze();
-            if let Ok(Some((packet, _))) = Packet::decode(&frame, self.version, &limits) {
-                self.allowance.note_sent(&packet);
+            if let Some(allowance) = &mut self.allowance
+                && let Ok(Some((packet, _))) = Packet::decode(&frame, self.version, &limits)
+            {
+                allowance.note_sent(&packet);
             }
         }
     }
 
     /// The next packet, or what there is in its place. With a deadline that has passed it takes what is there.
-    pub(super) async fn next(&mut self, deadline: Instant) -> Incoming {
+    pub(crate) async fn next(&mut self, deadline: Instant) -> Incoming {
         loop {
             match self.decode() {
                 Ok(Some(packet)) => return Incoming::Packet(packet),
@@ -184,9 +195,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match Packet::decode(&bytes, self.version, &limits) {
             Ok(Some((mut packet, _))) => {
                 let forbidden = |why| format!("{why}: {}", hex(&bytes));
-                self.allowance.check_size(len).map_err(forbidden)?;
-                if let Packet::Publish(publish) = &mut packet {
-                    self.allowance.resolve(publish).map_err(forbidden)?;
+                if let Some(allowance) = &mut self.allowance {
+                    allowance.check_size(len).map_err(forbidden)?;
+                    if let Packet::Publish(publish) = &mut packet {
+                        allowance.resolve(publish).map_err(forbidden)?;
+                    }
                 }
                 if let Packet::Connect(connect) = &packet {
                     self.version = connect.version;
@@ -200,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 /// When patience ends that begins now.
-pub(super) fn deadline(patience: Duration) -> Instant {
+pub(crate) fn deadline(patience: Duration) -> Instant {
     Instant::now() + patience
 }
 
@@ -214,7 +227,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Bytes that were sent, as a transcript has them.
-pub(super) fn written_bytes(bytes: &[u8]) -> String {
+pub(crate) fn written_bytes(bytes: &[u8]) -> String {
     format!("bytes {}", hex(bytes))
 }
 

@@ -173,6 +173,7 @@ impl Expectation<'_> {
             version: self.version,
             strict: self.strict,
             exact: false,
+            partial: false,
         };
         template
             .matches(packet, &reading)

@@ -1,13 +1,13 @@
 //! Plays scenes against a broker that is reached over byte streams.
 
 mod allowance;
-mod client;
-mod connection;
+pub(crate) mod client;
+pub(crate) mod connection;
 mod expectation;
 mod leftovers;
 mod offers;
 mod player;
-mod record;
+pub(crate) mod record;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -49,7 +49,7 @@ pub fn plays(scenes: &[Scene]) -> Vec<Play<'_>> {
 }
 
 impl Play<'_> {
-    fn played(&self, verdict: Verdict, began: Instant) -> Played {
+    pub(crate) fn played(&self, verdict: Verdict, began: Instant) -> Played {
         Played {
             name: self.scene.name(self.version),
             place: format!("{}:{}", self.scene.file, self.scene.line),

@@ -124,7 +124,7 @@ impl<'a, T: Target> Player<'a, T> {
             | Action::SendEach(client, _)
             | Action::Expect(client, _)
             | Action::ExpectEach(client, _)
-            | Action::Never(client, _)
+            | Action::Maybe(client, _)
             | Action::Silent(client)
             | Action::Cut(client)
             | Action::Open(client) => self.clients.get(client),
@@ -153,7 +153,7 @@ impl<'a, T: Target> Player<'a, T> {
             Action::SendEach(client, each) => self.send_each(client, each).await,
             Action::Expect(client, alternatives) => self.expect(client, alternatives).await,
             Action::ExpectEach(client, each) => self.expect_each(client, each).await,
-            Action::Never(_, packet) => {
+            Action::Maybe(_, packet) => {
                 let packet = packet.packet_type();
                 Err(Wrong::new(
                     "a scene that judges a broker",

@@ -7,13 +7,13 @@ const LINES_MAX: usize = 60;
 
 /// The last lines of a conversation.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(crate) struct Record {
     lines: VecDeque<String>,
     left_out: usize,
 }
 
 impl Record {
-    pub(super) fn push(&mut self, line: String) {
+    pub(crate) fn push(&mut self, line: String) {
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
             self.left_out += 1;
@@ -21,7 +21,7 @@ impl Record {
         self.lines.push_back(line);
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let left_out = (self.left_out > 0).then(|| format!("({} lines before)", self.left_out));
         left_out
             .into_iter()

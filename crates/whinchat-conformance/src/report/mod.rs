@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use whinchat_codec::ProtocolVersion;
 
+use crate::not_applicable::not_applicable;
 use crate::{Actor, Failure, Played, Statement, Verdict, chapters, statements};
 
 /// What was judged.
@@ -324,10 +325,12 @@ fn reasons(
         }
     }
     if reasons.is_empty() {
-        reasons.push(match (subject, statement.actor) {
-            (Subject::Broker, Actor::Client) => "about clients, see --client",
-            (Subject::Client, Actor::Server) => "about servers",
-            _ => "no scene was played",
+        let not_applicable = not_applicable(statement);
+        reasons.push(match (subject, statement.actor, not_applicable) {
+            (_, _, Some(why)) => why,
+            (Subject::Broker, Actor::Client, None) => "about clients, see --client",
+            (Subject::Client, Actor::Server, None) => "about servers",
+            _ => "no scene shows it",
         });
     }
     reasons.join("; ")

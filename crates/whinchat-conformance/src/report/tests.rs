@@ -86,8 +86,10 @@ fn a_statement_is_failed_by_one_scene_and_passed_by_one_if_none_failed() {
     );
     assert_eq!(
         state(&report, "MQTT-3.3.1-6"),
-        (State::NotTested, Some("no scene was played".into()))
+        (State::NotTested, Some("no scene shows it".into()))
     );
+    let (_, why) = state(&report, "MQTT-6.0.0-4");
+    assert!(why.unwrap().contains("WebSocket"));
     assert!(!report.is_clean());
 }
 
