@@ -10,6 +10,7 @@ mod acks;
 mod broker;
 mod cancelling;
 mod closing;
+mod conformance;
 mod connecting;
 mod hostile_broker;
 #[cfg(feature = "json")]

@@ -15,7 +15,7 @@ use crate::play::connection::{Connection, Incoming, deadline, written_bytes};
 use crate::play::record::Record;
 use crate::play::{Failure, Options, Verdict};
 use crate::scene::Scene;
-use crate::step::{Action, Alternative, Piece, Step};
+use crate::step::{Action, Alternative, Maxima, Piece, Step};
 
 /// A scene that is being played.
 pub(super) struct Player<'a, S> {
@@ -26,6 +26,8 @@ pub(super) struct Player<'a, S> {
     /// Whether the client has said goodbye, and nothing is wrong with that.
     is_gone: bool,
     watch: Option<Watch>,
+    /// What the client said that it takes.
+    maxima: Maxima,
     ids: Ids,
     /// SUBSCRIBE and UNSUBSCRIBE that wait for an answer.
     requests: Vec<Packet>,
@@ -67,6 +69,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             open: None,
             is_gone: false,
             watch: None,
+            maxima: Maxima::UNTOLD,
             ids: Ids::default(),
             requests: Vec::new(),
             topics: Vec::new(),
@@ -129,7 +132,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         match action {
             Action::Send(_, pieces) => self.send(pieces).await,
             Action::SendEach(_, each) => {
-                for number in each.from.number(u16::MAX)..=each.to.number(u16::MAX) {
+                for number in each.from.number(self.maxima)..=each.to.number(self.maxima) {
                     let packet = each
                         .template(number)
                         .map_err(|error| Stop::wrong("a packet", error.to_string()))?;
@@ -215,6 +218,11 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             Some(watch) => watch.reconnected(&connect),
             None => self.watch = Some(Watch::new(&connect)),
         }
+        let properties = &connect.properties;
+        self.maxima = Maxima {
+            receive: properties.receive_maximum().unwrap_or(u16::MAX),
+            topic_alias: properties.topic_alias_maximum().unwrap_or(0),
+        };
         self.matches(expected, &Packet::Connect(connect))
     }
 
