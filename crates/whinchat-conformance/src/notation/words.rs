@@ -139,9 +139,10 @@ pub(crate) fn quote(text: &[u8]) -> String {
         {
             return format!("{}*{}", quote(&[*first]), text.len());
         }
-        let cut = (SHOWN_BYTES_MAX / 2..)
-            .find(|cut| (text[*cut] as i8) >= -0x40)
-            .unwrap_or(SHOWN_BYTES_MAX / 2);
+        // A character has four bytes at most; what has none is cut anywhere.
+        let half = SHOWN_BYTES_MAX / 2;
+        let is_start = |cut: &usize| text[*cut] & 0b1100_0000 != 0b1000_0000;
+        let cut = (half..half + 4).find(is_start).unwrap_or(half);
         return format!("{}...({} bytes)", quote(&text[..cut]), text.len());
     }
     let mut out = String::from("'");
@@ -224,6 +225,10 @@ mod tests {
             assert_eq!(text(&bare(sample)).unwrap(), sample);
         }
         assert_eq!(quote(&[b'x'; 200]), "'x'*200");
+        assert_eq!(
+            quote(&[0x80, 0x81].repeat(50)).len(),
+            162 + "...(100 bytes)".len()
+        );
         assert_eq!(
             quote("\u{e4}b".repeat(50).as_bytes()).len(),
             42 + "...(150 bytes)".len() + 1

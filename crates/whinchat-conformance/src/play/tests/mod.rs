@@ -1,5 +1,6 @@
 //! The player against a server that says what a script tells it to: right, or wrong in each way.
 
+mod noise;
 mod runs;
 mod verdicts;
 
