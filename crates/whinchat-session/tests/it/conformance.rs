@@ -23,9 +23,10 @@ async fn every_scene_passes(split: bool) {
             options.user_name = Some("known".to_owned());
             options.password = Some(b"secret".to_vec());
         }
+        let server = ReferenceServer::new(offered);
+        let offers = Offers::learn(&server, &options).await.expect("a server");
         for one in plays(broker_scenes()) {
             let server = ReferenceServer::new(offered);
-            let offers = Offers::learn(&server, &options).await.expect("a server");
             let played = play(one, &server, &offers, &options).await;
             match played.verdict {
                 Verdict::Passed => {
