@@ -6,10 +6,7 @@ use whinchat_codec::{DisconnectReason, Packet, PubAckReason, QoS, SubscriptionOp
 
 use crate::{
     harness::{TestBroker, on_every_broker},
-    peer::{
-        Peer, Refine, V5, V31, V311, connect, connect_durable, puback, publish, pubrec, pubrel,
-        subscribe,
-    },
+    peer::{Peer, V5, V31, V311, connect, connect_durable, puback, publish, subscribe},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -102,41 +99,6 @@ async fn each_group_gets_its_copy_and_so_does_a_plain_subscription() {
 }
 
 #[tokio::test]
-async fn plain_and_shared_subscriptions_to_one_filter_are_two() {
-    on_every_broker(async |broker| {
-        for (first, second) in [("t", "$share/g/t"), ("$share/g/t", "t")] {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            peer.subscribe("t", QoS::AtMostOnce).await;
-            peer.subscribe("$share/g/t", QoS::AtMostOnce).await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            peer.unsubscribe(&[first]).await;
-            publisher.publish_acked("t", "x").await;
-            assert_eq!(take_all(&mut peer).await.len(), 1);
-            peer.unsubscribe(&[second]).await;
-            let answer = publisher.publish_acked("t", "x").await;
-            assert_eq!(answer.reason, PubAckReason::NoMatchingSubscribers);
-            peer.receive_nothing().await;
-            peer.disconnect().await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_mqtt_4_8_2_3_the_qos_is_that_of_the_member() {
-    on_every_broker(async |broker| {
-        let mut low = member(broker, "low", QoS::AtMostOnce).await;
-        let mut high = member(broker, "high", QoS::ExactlyOnce).await;
-        let mut publisher = Peer::connected(broker, V5, "p").await;
-        publisher.publish_completed("t", "1").await;
-        publisher.publish_completed("t", "2").await;
-        assert_eq!(low.take().await.guarantee.qos(), QoS::AtMostOnce);
-        assert_eq!(high.take().await.guarantee.qos(), QoS::ExactlyOnce);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn identifiers_and_versions_are_those_of_the_member() {
     on_every_broker(async |broker| {
         let mut five = Peer::connected(broker, V5, "5").await;
@@ -219,60 +181,6 @@ async fn queued_messages_of_a_lost_member_go_to_another() {
         // The first may have arrived: its exchange is finished where it began. // v5 [MQTT-4.8.2-4]
         let mut back = resumed(broker, "narrow").await;
         assert!(back.receive_publish().await.guarantee.dup());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_mqtt_4_8_2_5_a_qos_2_delivery_that_began_goes_to_nobody_else() {
-    on_every_broker(async |broker| {
-        for with_pubrec in [false, true] {
-            let mut lost = member(broker, "lost", QoS::ExactlyOnce).await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            publisher.publish_completed("t", "x").await;
-            let id = lost
-                .receive_publish()
-                .await
-                .guarantee
-                .packet_id()
-                .unwrap()
-                .get();
-            if with_pubrec {
-                lost.send(pubrec(id)).await;
-                assert_eq!(lost.receive().await, pubrel(id));
-            }
-            let mut other = member(broker, "other", QoS::ExactlyOnce).await;
-            lost.disconnect().await;
-            broker.settle().await;
-            other.receive_nothing().await;
-            other.disconnect().await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_mqtt_4_8_2_6_a_refused_message_goes_to_nobody_else() {
-    on_every_broker(async |broker| {
-        let mut one = member(broker, "1", QoS::AtLeastOnce).await;
-        let mut publisher = Peer::connected(broker, V5, "p").await;
-        publisher.publish_acked("t", "x").await;
-        let mut two = member(broker, "2", QoS::AtLeastOnce).await;
-        let id = one
-            .receive_publish()
-            .await
-            .guarantee
-            .packet_id()
-            .unwrap()
-            .get();
-        let Packet::PubAck(mut refusal) = puback(id) else {
-            unreachable!()
-        };
-        refusal.reason = PubAckReason::QuotaExceeded;
-        one.send(Packet::PubAck(refusal)).await;
-        one.disconnect().await;
-        broker.settle().await;
-        two.receive_nothing().await;
     })
     .await;
 }
@@ -380,26 +288,6 @@ async fn a_member_that_unsubscribes_finishes_what_it_has() {
         two.take_payloads(&["y"]).await;
         two.receive_nothing().await;
         one.receive_nothing().await;
-    })
-    .await;
-}
-
-/// T-76
-#[tokio::test]
-async fn retained_messages_are_not_sent_to_a_shared_subscription() {
-    on_every_broker(async |broker| {
-        let mut publisher = Peer::connected(broker, V5, "p").await;
-        publisher
-            .publish_read(publish("t", "kept").retained())
-            .await;
-        let mut one = member(broker, "1", QoS::AtLeastOnce).await;
-        broker.settle().await;
-        one.receive_nothing().await;
-        // A live one is shared as any other.
-        publisher
-            .publish_read(publish("t", "live").retained())
-            .await;
-        one.take_payloads(&["live"]).await;
     })
     .await;
 }

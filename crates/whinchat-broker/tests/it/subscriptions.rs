@@ -1,14 +1,13 @@
-//! SUBSCRIBE and UNSUBSCRIBE: what matches, every option, what is refused.
+//! SUBSCRIBE and UNSUBSCRIBE, as far as the transcripts do not show them: names of the broker, overlaps, options, limits.
 
-use whinchat_broker::config::Config;
 use whinchat_codec::{
     DisconnectReason, Packet, PubAckReason, QoS, RetainHandling, SubAckReason, Subscribe,
-    SubscriptionOptions, UnsubAckReason,
+    SubscriptionOptions,
 };
 
 use crate::{
-    harness::{configured, limited, on_every_broker, on_every_broker_with},
-    peer::{Peer, Refine, V5, V31, V311, packet_id, publish, subscribe},
+    harness::{limited, on_every_broker, on_every_broker_with},
+    peer::{Peer, Refine, V5, V311, publish, subscribe},
 };
 
 fn options(qos: QoS) -> SubscriptionOptions {
@@ -24,139 +23,8 @@ fn identified(id: u32, filters: &[(&str, SubscriptionOptions)]) -> Subscribe {
     subscribe
 }
 
-mod answers {
-    use super::*;
-
-    #[tokio::test]
-    async fn v5_mqtt_3_8_4_6_each_filter_has_its_reason_in_order() {
-        on_every_broker(async |broker| {
-            let filters = [
-                ("a", options(QoS::ExactlyOnce)),
-                ("a#", options(QoS::AtMostOnce)),
-                ("b/+", options(QoS::AtLeastOnce)),
-                ("#/a", options(QoS::AtMostOnce)),
-                ("+a", options(QoS::AtMostOnce)),
-                ("c/#", options(QoS::AtMostOnce)),
-                ("$share/g", options(QoS::AtMostOnce)),
-                ("$share//t", options(QoS::AtMostOnce)),
-                ("$share/g+/t", options(QoS::AtMostOnce)),
-                ("$share/g/t", options(QoS::AtLeastOnce)),
-            ];
-            let invalid = SubAckReason::TopicFilterInvalid;
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            let suback = peer.subscribe_with(subscribe(77, &filters)).await;
-            assert_eq!(suback.packet_id, packet_id(77)); // v5 [MQTT-3.8.4-2]
-            assert_eq!(
-                suback.reasons,
-                [
-                    SubAckReason::GrantedQoS2,
-                    invalid,
-                    SubAckReason::GrantedQoS1,
-                    invalid,
-                    invalid,
-                    SubAckReason::GrantedQoS0,
-                    invalid,
-                    invalid,
-                    invalid,
-                    SubAckReason::GrantedQoS1,
-                ]
-            );
-            let mut peer = Peer::connected(broker, V311, "d").await;
-            let suback = peer.subscribe_with(subscribe(1, &filters)).await;
-            assert_eq!(suback.reasons[1], SubAckReason::UnspecifiedError); // 0x80
-            assert_eq!(suback.reasons[2], SubAckReason::GrantedQoS1);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v31_has_no_code_for_a_refused_filter() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V31, "c").await;
-            let suback = peer.subscribe("a#", QoS::AtLeastOnce).await;
-            assert_eq!(suback.reasons, [SubAckReason::GrantedQoS0]);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_11_3_1_each_unsubscribed_filter_has_its_reason_in_order() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            peer.subscribe("a/+", QoS::AtMostOnce).await;
-            peer.subscribe("b", QoS::AtMostOnce).await;
-            // Character by character: `a/b` is not `a/+` (v5 [MQTT-3.10.4-1]).
-            let unsuback = peer.unsubscribe(&["a/b", "a/+", "a/+", "b#", "b"]).await;
-            assert_eq!(
-                unsuback.reasons,
-                [
-                    UnsubAckReason::NoSubscriptionExisted,
-                    UnsubAckReason::Success,
-                    UnsubAckReason::NoSubscriptionExisted,
-                    UnsubAckReason::TopicFilterInvalid,
-                    UnsubAckReason::Success,
-                ]
-            );
-            // v5 [MQTT-3.10.4-2]
-            let answer = peer.publish_acked("a/b", "x").await;
-            assert_eq!(answer.reason, PubAckReason::NoMatchingSubscribers);
-            let mut old = Peer::connected(broker, V311, "d").await;
-            assert!(old.unsubscribe(&["x", "y"]).await.reasons.is_empty()); // [MQTT-3.10.4-5]
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_a_packet_id_that_is_in_use_is_answered_with_0x91() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            peer.send(publish("t", "x").exactly_once(9)).await;
-            peer.receive().await;
-            let suback = peer
-                .subscribe_with(subscribe(9, &[("t", options(QoS::AtMostOnce))]))
-                .await;
-            assert_eq!(suback.reasons, [SubAckReason::PacketIdentifierInUse]);
-        })
-        .await;
-    }
-}
-
 mod matching {
     use super::*;
-
-    #[tokio::test]
-    async fn v5_mqtt_4_7_wildcards_and_the_dollar_rule() {
-        on_every_broker(async |broker| {
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            for (filter, matches, others) in [
-                (
-                    "a/+/c",
-                    &["a/b/c", "a//c"][..],
-                    &["a/b", "a/b/c/d", "x/b/c"][..],
-                ),
-                ("a/#", &["a", "a/b", "a/b/c"], &["b", "ab"]),
-                ("+", &["a", "b"], &["/a", "a/b"]),
-                ("+/+", &["/a", "a/b"], &["a"]),
-                ("/+", &["/a"], &["a"]),
-                ("#", &["a", "/", "a/b/c"], &[]),
-                ("A/b", &["A/b"], &["a/b", "A/B"]),
-                ("Ångström", &["Ångström"], &["A\u{30a}ngstro\u{308}m"]), // v5 [MQTT-4.7.3-4]
-            ] {
-                let mut peer = Peer::connected(broker, V311, "c").await;
-                peer.subscribe(filter, QoS::AtMostOnce).await;
-                for topic in others {
-                    publisher.publish_acked(topic, topic).await;
-                }
-                for topic in matches {
-                    publisher.publish_acked(topic, topic).await;
-                    assert_eq!(peer.take_payload().await, *topic, "by {filter}");
-                }
-                peer.receive_nothing().await;
-                peer.disconnect().await;
-            }
-        })
-        .await;
-    }
 
     /// T-37
     #[tokio::test]
@@ -307,44 +175,6 @@ mod options_of_5_0 {
             .await;
             one.send(publish("t", "own")).await;
             one.take_payloads(&["own"]).await;
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            // The encoder refuses it, so by hand: filter "$share/g/t", options 0b0000_0100.
-            let mut bytes = vec![0x82, 16, 0, 1, 0, 0, 10];
-            bytes.extend_from_slice(b"$share/g/t");
-            bytes.push(0b100);
-            peer.send_bytes(&bytes).await;
-            peer.receive_disconnect(DisconnectReason::ProtocolError)
-                .await;
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_8_3_5_reserved_option_bits_are_malformed() {
-        on_every_broker(async |broker| {
-            for (bits, reason) in [
-                (0b0100_0000_u8, DisconnectReason::MalformedPacket),
-                (0b1000_0000, DisconnectReason::MalformedPacket),
-                (0b0011_0000, DisconnectReason::ProtocolError), // retain handling 3
-                (0b0000_0011, DisconnectReason::ProtocolError), // QoS 3
-            ] {
-                let mut peer = Peer::connected(broker, V5, "c").await;
-                peer.send_bytes(&[0x82, 7, 0, 1, 0, 0, 1, b't', bits]).await;
-                match peer.receive().await {
-                    Packet::Disconnect(disconnect) => {
-                        assert_eq!(disconnect.reason, reason, "{bits:08b}");
-                    }
-                    other => panic!("expected DISCONNECT, got {other:?}"),
-                }
-                peer.receive_end().await;
-            }
         })
         .await;
     }
@@ -557,45 +387,6 @@ mod limits {
             peer.send(publish(&beyond, "x")).await;
             peer.receive_disconnect(DisconnectReason::TopicNameInvalid)
                 .await;
-        })
-        .await;
-    }
-
-    /// v5 E5-25, E5-39, E5-40, E5-41
-    #[tokio::test]
-    async fn what_is_not_offered_is_refused() {
-        let poor = configured(|config: &mut Config| {
-            config.mqtt.maximum_qos = 1;
-            config.mqtt.wildcard_subscription_available = false;
-            config.mqtt.subscription_identifiers_available = false;
-            config.mqtt.shared_subscription_available = false;
-        });
-        on_every_broker_with(poor, async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            let filters = ["a", "a/+", "$share/g/t"].map(|f| (f, options(QoS::ExactlyOnce)));
-            let suback = peer.subscribe_with(subscribe(1, &filters)).await;
-            assert_eq!(
-                suback.reasons,
-                [
-                    SubAckReason::GrantedQoS1, // v5 [MQTT-3.2.2-10]
-                    SubAckReason::WildcardSubscriptionsNotSupported,
-                    SubAckReason::SharedSubscriptionsNotSupported,
-                ]
-            );
-            let suback = peer
-                .subscribe_with(identified(1, &[("b", options(QoS::AtMostOnce))]))
-                .await;
-            assert_eq!(
-                suback.reasons,
-                [SubAckReason::SubscriptionIdentifiersNotSupported]
-            );
-            peer.send(publish("t", "x").exactly_once(1)).await;
-            peer.receive_disconnect(DisconnectReason::QoSNotSupported)
-                .await;
-            // 3.x cannot be told: the connection ends all the same.
-            let mut old = Peer::connected(broker, V311, "o").await;
-            old.send(publish("t", "x").exactly_once(1)).await;
-            old.receive_end().await;
         })
         .await;
     }

@@ -89,6 +89,7 @@ fn delayed(expiry: u32) -> Connect {
 // ---- a start with the state of before ----
 
 /// Case W-10.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_delay_goes_on_over_a_restart() {
     for pause in [Duration::ZERO, DELAY / 5] {
@@ -108,6 +109,7 @@ fn v5_mqtt_3_1_2_8_a_delay_goes_on_over_a_restart() {
 }
 
 /// Case W-10.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_delay_that_ended_meanwhile_ends_at_the_start() {
     let mut scene = begun();
@@ -120,6 +122,7 @@ fn v5_mqtt_3_1_2_8_a_delay_that_ended_meanwhile_ends_at_the_start() {
 }
 
 /// Case W-10, and then W-1.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_3_9_a_client_that_is_back_in_time_takes_its_will_away_after_a_restart_too() {
     let mut scene = begun();
@@ -133,6 +136,7 @@ fn v5_mqtt_3_1_3_9_a_client_that_is_back_in_time_takes_its_will_away_after_a_res
 }
 
 /// Case W-11.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_session_that_expired_meanwhile_publishes_its_will_at_the_start() {
     let mut scene = begun();
@@ -146,6 +150,7 @@ fn v5_mqtt_3_1_2_8_a_session_that_expired_meanwhile_publishes_its_will_at_the_st
 }
 
 /// Case W-12.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_restart_is_the_end_of_every_connection() {
     let mut scene = begun();
@@ -160,6 +165,7 @@ fn v5_mqtt_3_1_2_8_a_restart_is_the_end_of_every_connection() {
 }
 
 /// Case W-12, and then W-8.
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_the_session_of_a_connection_that_a_restart_ended_may_end_first() {
     let mut scene = begun();
@@ -173,6 +179,7 @@ fn v5_mqtt_3_1_2_8_the_session_of_a_connection_that_a_restart_ended_may_end_firs
 
 // ---- what the log says ----
 
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_7_a_will_is_recorded_before_its_connack() {
     let mut scene = begun();
@@ -188,6 +195,7 @@ fn v5_mqtt_3_1_2_7_a_will_is_recorded_before_its_connack() {
     assert_eq!(scene.received(&mut peer).len(), 1);
 }
 
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_will_and_the_message_that_it_becomes_change_places_in_one_step() {
     let mut scene = begun();
@@ -200,6 +208,7 @@ fn v5_mqtt_3_1_2_8_a_will_and_the_message_that_it_becomes_change_places_in_one_s
     assert!(published.is_some_and(|group| group.contains(&MESSAGE)));
 }
 
+/// T-68
 #[test]
 fn v5_mqtt_3_1_3_9_a_will_that_a_client_takes_away_is_over_in_the_log_too() {
     let mut scene = begun();
@@ -218,6 +227,7 @@ fn v5_mqtt_3_1_3_9_a_will_that_a_client_takes_away_is_over_in_the_log_too() {
     assert_eq!(scene.counts(), (3, 3, 0), "said DISCONNECT");
 }
 
+/// T-68
 #[test]
 fn v5_mqtt_3_1_2_8_a_session_that_ends_ends_its_will_in_the_log() {
     let mut scene = begun();

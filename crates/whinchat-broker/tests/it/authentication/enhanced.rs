@@ -157,34 +157,6 @@ async fn v5_mqtt_4_12_an_exchange_of_several_steps_ends_with_connack() {
     .await;
 }
 
-#[tokio::test]
-async fn v5_mqtt_4_12_0_4_an_exchange_may_be_refused_at_any_step() {
-    on_every_broker_with(counting, async |broker| {
-        for wrong_at in 1..=3_u8 {
-            let mut connect = connect_counting("c", "COUNT-4");
-            if wrong_at == 1 {
-                connect.properties.set_authentication_data(b"!").unwrap();
-            }
-            let mut peer = Peer::silent(broker, V5);
-            peer.send(Packet::Connect(Box::new(connect))).await;
-            for number in 2..=wrong_at {
-                receive_auth(&mut peer).await;
-                let data = if number == wrong_at { 0xFF } else { number };
-                let reason = AuthReason::ContinueAuthentication;
-                peer.send(auth(reason, Some("COUNT-4"), &[data])).await;
-            }
-            let Packet::ConnAck(connack) = peer.receive().await else {
-                panic!("expected CONNACK")
-            };
-            assert_eq!(connack.reason, ConnAckReason::NotAuthorized);
-            peer.receive_end().await;
-        }
-        let connack = refusal(broker, connect_counting("c", "OTHER")).await;
-        assert_eq!(connack.reason, ConnAckReason::BadAuthenticationMethod);
-    })
-    .await;
-}
-
 /// v5 E5-46
 #[tokio::test]
 async fn misused_auth_ends_the_connection() {
@@ -246,36 +218,6 @@ async fn misused_auth_ends_the_connection() {
         }
         assert!(rounds <= 12, "{rounds} rounds");
         peer.receive_end().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_mqtt_4_12_1_1_a_client_may_authenticate_again() {
-    on_every_broker_with(counting, async |broker| {
-        for id in ["a", "b"] {
-            let mut peer = counted(broker, id, 3).await;
-            peer.subscribe("t", QoS::AtLeastOnce).await;
-            for _ in 0..3 {
-                let go_on = AuthReason::ContinueAuthentication;
-                peer.send(auth(AuthReason::Reauthenticate, Some("COUNT-3"), &[1]))
-                    .await;
-                receive_auth(&mut peer).await;
-                // In between it is served as before.
-                peer.receive_nothing().await;
-                peer.send(auth(go_on, Some("COUNT-3"), &[2])).await;
-                receive_auth(&mut peer).await;
-                peer.send(auth(go_on, Some("COUNT-3"), &[3])).await;
-                let done = receive_auth(&mut peer).await;
-                assert_eq!(done.reason, AuthReason::Success);
-                assert_eq!(done.properties.authentication_data(), Some(&b"done"[..]));
-                peer.receive_nothing().await;
-            }
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            publisher.publish_acked("t", "x").await;
-            peer.take_payloads(&["x"]).await;
-            peer.disconnect().await;
-        }
     })
     .await;
 }

@@ -2,27 +2,6 @@
 
 use super::*;
 
-/// T-22
-#[tokio::test]
-async fn v5_mqtt_3_1_2_22_one_and_a_half_times_of_silence_close_the_connection() {
-    on_every_broker(async |broker| {
-        for version in [V31, V311, V5] {
-            let mut silent = connect(version, "c");
-            silent.keep_alive = 10;
-            let (mut peer, _) = Peer::connected_with(broker, silent).await;
-            broker.advance(Duration::from_millis(14_900)).await;
-            peer.receive_nothing().await;
-            // That was a packet: counted from there.
-            broker.advance(Duration::from_millis(14_900)).await;
-            peer.receive_nothing().await;
-            broker.advance(Duration::from_millis(15_500)).await;
-            peer.receive_disconnect(DisconnectReason::KeepAliveTimeout)
-                .await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn v5_mqtt_3_1_2_22_without_a_keep_alive_silence_has_no_end() {
     on_every_broker(async |broker| {
