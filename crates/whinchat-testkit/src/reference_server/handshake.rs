@@ -9,7 +9,6 @@ use whinchat_codec::{
 use whinchat_session::ConnAckOptions;
 
 use super::ending::Ending;
-use super::routing::is_denied;
 use super::server::{Number, Server};
 
 /// Bytes of the longest client id that is taken.
@@ -49,13 +48,13 @@ impl Server {
             return Err(ConnAckReason::BadUserNameOrPassword);
         }
         let method = connect.properties.authentication_method();
-        if method.is_some_and(|method| method != METHOD) {
+        if method.is_some_and(|method| !self.offered.has_rules || method != METHOD) {
             return Err(ConnAckReason::BadAuthenticationMethod);
         }
         let Some(will) = &connect.will else {
             return Ok(());
         };
-        if is_denied(&will.topic) || will.topic.starts_with('$') {
+        if self.is_denied(&will.topic) || will.topic.starts_with('$') {
             return Err(ConnAckReason::NotAuthorized);
         }
         if will.qos > self.offered.limits.maximum_qos {

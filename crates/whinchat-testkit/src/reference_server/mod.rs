@@ -32,7 +32,7 @@ pub use self::stream::ReferenceStream;
 #[derive(Debug)]
 pub struct ReferenceServer {
     server: Rc<RefCell<Server>>,
-    asks_for_login: bool,
+    offered: Offered,
 }
 
 impl ReferenceServer {
@@ -40,7 +40,7 @@ impl ReferenceServer {
     pub fn new(offered: Offered) -> Self {
         Self {
             server: Rc::new(RefCell::new(Server::new(offered))),
-            asks_for_login: offered.asks_for_login,
+            offered,
         }
     }
 
@@ -74,9 +74,9 @@ impl Target for ReferenceServer {
 
     fn setup(&self) -> Setup {
         let mut setup = Setup::default();
-        setup.method = true;
-        setup.login = self.asks_for_login;
-        setup.denied = true;
+        setup.method = self.offered.has_rules;
+        setup.login = self.offered.asks_for_login;
+        setup.denied = self.offered.has_rules;
         setup
     }
 }

@@ -12,6 +12,8 @@ pub struct Offered {
     pub(super) wildcards: bool,
     pub(super) subscription_ids: bool,
     pub(super) shared_subscriptions: bool,
+    /// The authentication method `echo` is there, and nobody may use `denied/#`.
+    pub(super) has_rules: bool,
     /// Seconds.
     pub(super) keep_alive_max: Option<u16>,
     /// Nobody but the user `known` with the password `secret` may connect.
@@ -27,6 +29,7 @@ impl Offered {
             wildcards: true,
             subscription_ids: true,
             shared_subscriptions: true,
+            has_rules: true,
             keep_alive_max: None,
             asks_for_login: false,
         };
@@ -35,20 +38,24 @@ impl Offered {
             limits: SessionLimits::default()
                 .with_maximum_qos(QoS::AtLeastOnce)
                 .with_retain_available(false)
+                .with_topic_alias_maximum_in(0)
                 .with_packet_size_max(4_096),
             wildcards: false,
             subscription_ids: false,
             shared_subscriptions: false,
+            has_rules: false,
             keep_alive_max: Some(60),
             asks_for_login: false,
         };
         let qos_0 = Self {
             name: "QoS 0",
             limits: SessionLimits::default().with_maximum_qos(QoS::AtMostOnce),
+            has_rules: false,
             ..everything
         };
         let login = Self {
             name: "login",
+            has_rules: false,
             asks_for_login: true,
             ..everything
         };

@@ -12,12 +12,13 @@ use super::message::{Group, Published, Routed};
 use super::server::{Number, Server, Session, Subscription};
 use crate::TestMessage;
 
-/// Nobody may publish or subscribe there.
-pub(super) fn is_denied(topic: &str) -> bool {
-    topic == "denied" || topic.starts_with("denied/")
-}
-
 impl Server {
+    /// Whether nobody may publish or subscribe there.
+    pub(super) fn is_denied(&self, topic: &str) -> bool {
+        let is_there = topic == "denied" || topic.starts_with("denied/");
+        self.offered.has_rules && is_there
+    }
+
     pub(super) fn on_publish(&mut self, number: Number, incoming: &IncomingPublish<'_>) {
         let (topic, publish) = (incoming.topic.as_str(), &incoming.publish);
         let now = self.now;
@@ -36,7 +37,7 @@ impl Server {
         };
         let publisher = self.client(number).session.clone().unwrap_or_default();
         // Topics that begin with $ are the server's own.
-        let reason = if is_denied(topic) || topic.starts_with('$') {
+        let reason = if self.is_denied(topic) || topic.starts_with('$') {
             PubAckReason::NotAuthorized
         } else if self.publish(&publisher, &published) {
             PubAckReason::Success

@@ -18,6 +18,9 @@ use super::offered::Offered;
 /// The number of a connection.
 pub(super) type Number = u64;
 
+/// Bytes of the longest packet before CONNACK, where nothing is announced yet.
+const CONNECT_SIZE_MAX: u32 = 65_536;
+
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) now: Instant,
@@ -144,7 +147,11 @@ impl Server {
         let mut handled = 0;
         while !self.client(number).is_over {
             let engine = &self.client(number).engine;
-            let limits = DecodeLimits::default().with_packet_size(engine.maximum_packet_size_in());
+            let size_max = match engine.is_connected() {
+                true => engine.maximum_packet_size_in(),
+                false => CONNECT_SIZE_MAX,
+            };
+            let limits = DecodeLimits::default().with_packet_size(size_max);
             match decode(&input[handled..], engine.version(), &limits) {
                 Ok(None) => break,
                 Ok(Some((packet, len))) => {

@@ -9,7 +9,6 @@ use whinchat_codec::{
 use whinchat_session::Ticket;
 use whinchat_topic::Subscribed;
 
-use super::routing::is_denied;
 use super::server::{Number, Server, Subscription};
 
 impl Server {
@@ -67,7 +66,7 @@ impl Server {
             Subscribed::Plain(filter) => (None, filter),
             Subscribed::Shared(shared) => (Some(shared.group().to_owned()), shared.filter()),
         };
-        if is_denied(filter.as_str()) {
+        if self.is_denied(filter.as_str()) {
             return Err(SubAckReason::NotAuthorized);
         }
         if filter.is_wildcard() && !self.offered.wildcards {
