@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{cargo, run as run_command};
 use crate::{
-    Outcome, bench, docs, features, fuzz, interop, models, no_arguments, no_std, package, setup,
-    test, tidy, vectors,
+    Outcome, bench, conformance, docs, features, fuzz, interop, models, no_arguments, no_std,
+    package, setup, test, tidy, vectors,
 };
 
 pub(crate) const USAGE: &str = "
@@ -29,6 +29,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tidy",
         run: || tidy::run(&[]),
+    },
+    Step {
+        name: "conformance",
+        run: || conformance::run(&["--check".to_owned()]),
     },
     Step {
         name: "setup",
