@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::Mutex;
 use whinchat_session::SnapshotError;
-use whinchat_store::{Log, MemoryLog, OpenError};
+use whinchat_store::{Log, LogFailure, MemoryLog, OpenError};
 use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Peer, Stream};
 
 use crate::{
@@ -385,6 +385,18 @@ impl BrokerHandle {
         Ok(())
     }
 
+    /// Returns when the log has failed: from then on nothing is acknowledged, and the process should end.
+    pub async fn log_failed(&self) -> LogFailure {
+        loop {
+            // Registered before it is looked at, so that none is missed.
+            let failed = self.0.commons.log_failed.notified();
+            if let Some(failure) = self.0.commons.log.failure() {
+                return failure;
+            }
+            failed.await;
+        }
+    }
+
     /// Where the admin port is, if it was configured.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
@@ -491,6 +503,12 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// True if what an earlier broker kept cannot be used: it is damaged, or of a later release.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Session(_))
+    }
+
     /// True if the configuration has to change; false if the machine is in the way.
     #[must_use]
     pub fn is_configuration(&self) -> bool {

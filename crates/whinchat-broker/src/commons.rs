@@ -10,6 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 use whinchat_store::Log;
 use whinchat_topic::Subscribed;
 
@@ -57,6 +58,8 @@ pub(crate) struct Commons {
     pub(crate) counts: Counts,
     pub(crate) memory: Memory,
     pub(crate) passes: Passes,
+    /// Told again and again once the log has failed.
+    pub(crate) log_failed: Notify,
     pub(crate) connect_rates: Mutex<ConnectRates>,
     /// Who everybody is without an authenticator.
     pub(crate) anonymous: Identity,
@@ -129,6 +132,7 @@ impl Commons {
             counts: Counts::default(),
             memory: Memory::default(),
             passes: Passes::default(),
+            log_failed: Notify::new(),
             connect_rates: Mutex::default(),
             anonymous: Identity::anonymous(),
             service: Mutex::new(None),

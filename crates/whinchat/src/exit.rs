@@ -14,6 +14,10 @@ pub(crate) enum Exit {
     Runtime,
     /// It was asked for wrongly: the command line, or the configuration.
     Usage,
+    /// The data directory is in use, damaged, or not one that may be used.
+    Data,
+    /// The disk failed: nothing is acknowledged any more.
+    Disk,
     /// The broker refused the connection, with this CONNACK code: as Mosquitto's tools end.
     Refused(u8),
     /// The time given with `-W` passed: 27, as with Mosquitto's tools.
@@ -26,6 +30,8 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::Runtime => 1,
             Exit::Usage => 2,
+            Exit::Data => 3,
+            Exit::Disk => 4,
             Exit::Refused(code) => code,
             Exit::TimedOut => 27,
         })

@@ -82,7 +82,7 @@ impl Config {
 section! {
     /// Options that stand before the first heading.
     pub struct GeneralConfig in "" {
-        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: "memory" is as soon as the effect is in memory. Nothing survives a restart: this version has no durable store, so "written" and "synced" are refused.
+        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: "memory" is as soon as the effect is in memory. With --data-dir it is when the effect is synced to disk, whatever stands here.
         ack: Ack = Ack::Memory;
         /// Threads that serve clients. With "auto" as many as the process may use at a time.
         threads: Auto<u16> = Auto::Auto, 1 => 1024;
@@ -96,8 +96,8 @@ words! {
         Memory = "memory",
     }
     refused {
-        "written": "this version has no durable store yet: say ack = \"memory\" and expect nothing to survive a restart",
-        "synced": "this version has no durable store yet: say ack = \"memory\" and expect nothing to survive a restart",
+        "written": "the level cannot be chosen yet: with --data-dir every ack waits until it is synced, without it nothing survives a restart",
+        "synced": "the level cannot be chosen yet: with --data-dir every ack waits until it is synced, without it nothing survives a restart",
         "replicated": "this version has no cluster yet: say ack = \"memory\" and expect nothing to survive a restart",
     }
 }

@@ -103,6 +103,9 @@ impl Shard {
     pub(crate) fn begin_records(&mut self) {
         if let Some(segments) = self.commons.log.segments() {
             self.records.begin_turn(segments.newest());
+            if self.commons.log.failure().is_some() {
+                self.commons.log_failed.notify_waiters();
+            }
         }
     }
 

@@ -193,13 +193,13 @@ mod errors {
     }
 
     #[test]
-    fn an_ack_level_that_needs_a_durable_store_is_refused_with_the_reason() {
+    fn an_ack_level_that_cannot_be_chosen_is_refused_with_the_reason() {
         for level in ["synced", "written"] {
             expect_error(
                 &format!("ack = \"{level}\"\n"),
                 &format!(
-                    "whinchat.toml:1: ack = \"{level}\": this version has no durable store yet: say ack = \"memory\" \
-                     and expect nothing to survive a restart"
+                    "whinchat.toml:1: ack = \"{level}\": the level cannot be chosen yet: with --data-dir every ack \
+                     waits until it is synced, without it nothing survives a restart"
                 ),
             );
         }

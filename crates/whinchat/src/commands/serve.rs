@@ -8,13 +8,14 @@ mod banner;
 mod descriptors;
 mod service_manager;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use whinchat_broker::{
-    Broker, BrokerHandle,
+    Broker, BrokerHandle, Store,
     config::{Config, ConfigError, ListenerConfig, LogFormat, LogLevel},
 };
+use whinchat_store::{DurableLogOptions, disk::DataDirectory};
 use whinchat_transport::Endpoint;
 
 use crate::{
@@ -30,10 +31,10 @@ pub(crate) struct Args {
     /// Where to listen, in place of the configuration's listeners: mqtt://HOST:PORT, ADDRESS:PORT or unix:PATH. May be given several times.
     #[arg(long, value_name = "URL")]
     listen: Vec<Endpoint>,
-    /// Refused: this version has no durable store, and nothing survives a restart.
+    /// Keep sessions, their messages, retained messages and Wills here, synced to disk before they are acknowledged. Without it everything is in memory.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
-    /// Keep everything in memory. In this version there is nothing else.
+    /// Keep everything in memory, also if the configuration should say otherwise one day.
     #[arg(long)]
     ephemeral: bool,
     /// Threads that serve clients.
@@ -64,12 +65,6 @@ enum FormatName {
 }
 
 pub(crate) fn run(args: Args) -> Exit {
-    if let Some(folder) = &args.data_dir {
-        return Exit::Usage.with_error(format_args!(
-            "--data-dir {}: this version has no durable store yet, and nothing survives a restart. Leave --data-dir out",
-            folder.display()
-        ));
-    }
     let config = match args.configuration() {
         Ok(config) => config,
         Err(error) => return Exit::Usage.with_error(error),
@@ -139,14 +134,31 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         }
     };
     let mut drain = config.shutdown.drain;
-    let broker = match Broker::builder().config(config).start() {
+    // Held until the broker has ended.
+    let data = match args
+        .data_dir
+        .as_deref()
+        .map(DataDirectory::open)
+        .transpose()
+    {
+        Ok(data) => data,
+        Err(error) => return Exit::Data.with_error(error),
+    };
+    let mut builder = Broker::builder().config(config);
+    if let Some(data) = &data {
+        let options = DurableLogOptions::default();
+        builder = builder.store(Store::new(Arc::new(data.disk()), options));
+    }
+    let broker = match builder.start() {
         Ok(broker) => broker,
         Err(error) if error.is_configuration() => return Exit::Usage.with_error(error),
+        Err(error) if error.is_data() => return Exit::Data.with_error(error),
         Err(error) => return Exit::Runtime.with_error(error),
     };
     if print(&banner::text(
         broker.local_endpoints(),
         broker.admin_address(),
+        data.as_ref().map(DataDirectory::path),
     )) != Exit::Ok
     {
         return Exit::Runtime;
@@ -158,7 +170,14 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
     );
     service_manager::ready();
     loop {
-        match signals.next().await {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            failure = broker.log_failed() => {
+                // What was acknowledged is on disk; what was not, its sender sends again.
+                return Exit::Disk.with_error(failure);
+            }
+        };
+        match asked {
             Asked::Reload => {
                 service_manager::reloading();
                 if let Some(config) = reload(args, &broker, log_level) {

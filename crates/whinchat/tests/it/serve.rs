@@ -386,13 +386,90 @@ fn an_address_for_others_is_refused_with_the_line_to_add() {
     assert!(error.contains("anonymous = true"), "{error}");
 }
 
+/// CONNECT of `d` without Clean Session, SUBSCRIBE to `t` at QoS 1, PUBLISH of `x` to `t` at QoS 1, retained.
+const CONNECT_KEPT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x3c\x00\x01d";
+const SUBSCRIBE: &[u8] = b"\x82\x06\x00\x01\x00\x01t\x01";
+const SUBACK: &[u8] = b"\x90\x03\x00\x01\x01";
+const PUBLISH: &[u8] = b"\x33\x06\x00\x01t\x00\x07x";
+const PUBACK: &[u8] = b"\x40\x02\x00\x07";
+
+fn exchange(stream: &mut TcpStream, sent: &[u8], expected: &[u8]) {
+    stream.write_all(sent).unwrap();
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, expected);
+}
+
 #[test]
-fn a_data_directory_is_refused_until_there_is_a_store() {
+fn what_was_acknowledged_is_there_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, error) = refused(command().arg("--data-dir").arg(folder.path()));
-    assert_eq!(code, Some(2));
-    assert!(error.contains("no durable store yet"), "{error}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let data = folder.path().join("data");
+    let start = || {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]);
+        Served::start(command.arg(&data))
+    };
+    let served = start();
+    served.line(&format!(
+        "store: {}, synced before it is acknowledged",
+        data.display()
+    ));
+    let mut keeper = TcpStream::connect(served.address()).unwrap();
+    exchange(&mut keeper, CONNECT_KEPT, CONNACK);
+    exchange(&mut keeper, SUBSCRIBE, SUBACK);
+    drop(keeper);
+    let mut publisher = served.connect();
+    exchange(&mut publisher, PUBLISH, PUBACK);
+    served.signal(Signal::KILL);
+    served.wait();
+
+    let served = start();
+    let mut keeper = TcpStream::connect(served.address()).unwrap();
+    exchange(&mut keeper, CONNECT_KEPT, b"\x20\x02\x01\x00");
+    let mut message = [0; 8];
+    keeper.read_exact(&mut message).unwrap();
+    // With DUP if the end of the connection was not on disk yet: then it may have left before.
+    assert_eq!(message[0] & !0x08, 0x32);
+    assert_eq!(message[1..6], *b"\x06\x00\x01t\x00");
+    assert_eq!(message[7], b'x');
+    served.signal(Signal::TERM);
+    assert_eq!(served.wait().0, Some(0));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_ends_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = |data: &std::path::Path| {
+        let mut command = command();
+        command
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data);
+        command
+    };
+    let served = Served::start(&mut serve(&data));
+    let (code, error) = refused(&mut serve(&data));
+    assert_eq!(code, Some(3));
+    assert!(error.contains("in use by another process"), "{error}");
+    let mut publisher = served.connect();
+    exchange(&mut publisher, PUBLISH, PUBACK);
+    served.signal(Signal::TERM);
+    served.wait();
+
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let (code, error) = refused(&mut serve(&link));
+    assert_eq!(code, Some(3));
+    assert!(error.contains("is a symbolic link"), "{error}");
+
+    let segment = std::fs::OpenOptions::new()
+        .write(true)
+        .open(data.join("log-000000"))
+        .unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&segment, b"XX", 20).unwrap();
+    let (code, error) = refused(&mut serve(&data));
+    assert_eq!(code, Some(3));
+    assert!(error.contains("log-000000 is damaged at byte 0"), "{error}");
 }
 
 #[test]

@@ -5,12 +5,25 @@ use std::{fmt::Write as _, net::SocketAddr, path::Path};
 use whinchat_transport::Endpoint;
 
 /// One line per listener, what is kept, where the admin port is, and two commands to try.
-pub(super) fn text(listeners: &[Endpoint], admin: Option<SocketAddr>) -> String {
+pub(super) fn text(
+    listeners: &[Endpoint],
+    admin: Option<SocketAddr>,
+    data: Option<&Path>,
+) -> String {
     let mut text = format!("whinchat {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         line(&mut text, format_args!("listening on {listener}"));
     }
-    text.push_str("store: memory, nothing survives a restart\n");
+    match data {
+        Some(path) => line(
+            &mut text,
+            format_args!(
+                "store: {}, synced before it is acknowledged",
+                path.display()
+            ),
+        ),
+        None => text.push_str("store: memory, nothing survives a restart\n"),
+    }
     if let Some(address) = admin {
         line(
             &mut text,
@@ -71,7 +84,11 @@ mod tests {
             Endpoint::tcp("0.0.0.0", 1884),
             Endpoint::tcp("::1", 1883),
         ];
-        let text = text(&listeners, Some(SocketAddr::from(([127, 0, 0, 1], 9883))));
+        let admin = Some(SocketAddr::from(([127, 0, 0, 1], 9883)));
+        let kept = text(&listeners, admin, Some(Path::new("/var/lib/w")));
+        let line = "store: /var/lib/w, synced before it is acknowledged";
+        assert!(kept.lines().any(|own| own == line), "{kept}");
+        let text = text(&listeners, admin, None);
         for line in [
             "listening on unix:/run/w.sock",
             "listening on mqtt://0.0.0.0:1884",
@@ -86,6 +103,6 @@ mod tests {
 
     #[test]
     fn without_a_port_there_is_nothing_to_try() {
-        assert!(!text(&[Endpoint::unix("/run/w.sock")], None).contains("try it"));
+        assert!(!text(&[Endpoint::unix("/run/w.sock")], None, None).contains("try it"));
     }
 }
