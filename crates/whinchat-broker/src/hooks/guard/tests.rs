@@ -17,16 +17,29 @@ fn request() -> AuthenticationRequest {
     AuthenticationRequest::new("c1", ProtocolVersion::V5, Peer::Memory, Arc::from("test"))
         .with_user_name("marker-user")
         .with_password("marker-password")
-        .with_method("SCRAM", "marker-data")
+}
+
+/// The same by a method, whose data is the secret.
+fn request_by_method() -> AuthenticationRequest {
+    request().with_method("SCRAM", "marker-data")
 }
 
 /// Authenticates on a runtime of its own.
 fn ask(hook: &dyn Authenticate, timeout: Duration, metrics: &SharedMetrics) -> Answer {
+    ask_about(&request(), hook, timeout, metrics)
+}
+
+fn ask_about(
+    request: &AuthenticationRequest,
+    hook: &dyn Authenticate,
+    timeout: Duration,
+    metrics: &SharedMetrics,
+) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
-    runtime.block_on(authenticate(hook, &request(), timeout, metrics))
+    runtime.block_on(authenticate(hook, request, timeout, metrics))
 }
 
 struct Hook(fn() -> HookFuture<'static, Answer>);
@@ -60,6 +73,14 @@ fn an_accepted_client_has_its_identity() {
         1
     );
     assert_eq!(metrics.authentication_seconds.count(), 1);
+}
+
+#[test]
+fn v5_mqtt_4_12_0_1_a_closure_is_not_asked_about_a_method() {
+    let metrics = SharedMetrics::default();
+    let hook = |_: &AuthenticationRequest| -> Result<Identity, Refusal> { panic!("asked") };
+    let refusal = ask_about(&request_by_method(), &hook, LONG, &metrics).unwrap_err();
+    assert_eq!(refusal.reason(), ConnAckReason::BadAuthenticationMethod);
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn a_refusal_never_says_success() {
 
 #[test]
 fn credentials_are_in_no_debug_output() {
-    let shown = format!("{:?}", request());
+    let shown = format!("{:?}", request_by_method());
     assert!(!shown.contains("marker"), "{shown}");
     let identity = Identity::new("lab1").with_attribute("token", "marker");
     assert!(!format!("{identity:?}").contains("marker"));
