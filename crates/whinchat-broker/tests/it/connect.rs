@@ -1,4 +1,4 @@
-//! CONNECT and CONNACK: who gets which session, what is refused, what is announced.
+//! CONNECT and CONNACK, as far as the transcripts do not show them: limits, what is announced, shards.
 
 mod keep_alive;
 mod one_segment;
@@ -51,102 +51,6 @@ fn bytes_of(version: whinchat_codec::ProtocolVersion, packets: Vec<Packet>) -> B
 
 mod sessions {
     use super::*;
-
-    #[tokio::test]
-    async fn v5_mqtt_3_1_2_6_without_a_stored_session_a_new_one_begins() {
-        on_every_broker(async |broker| {
-            for version in [V311, V5] {
-                let (peer, connack) =
-                    Peer::connected_with(broker, connect_durable(version, "new")).await;
-                assert!(!connack.session_present);
-                peer.disconnect().await;
-                Peer::connected(broker, version, "new")
-                    .await
-                    .disconnect()
-                    .await;
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_1_2_5_a_stored_session_goes_on() {
-        on_every_broker(async |broker| {
-            for version in [V31, V311, V5] {
-                let (mut peer, _) =
-                    Peer::connected_with(broker, connect_durable(version, "c")).await;
-                peer.subscribe("t", QoS::AtLeastOnce).await;
-                peer.disconnect().await;
-                let (mut peer, connack) =
-                    Peer::connected_with(broker, connect_durable(version, "c")).await;
-                // CONNACK of 3.1 has no place for it.
-                assert_eq!(connack.session_present, version != V31);
-                let mut publisher = Peer::connected(broker, V5, "p").await;
-                publisher.publish_acked("t", "x").await;
-                peer.take_payloads(&["x"]).await;
-                peer.disconnect().await;
-                Peer::connected(broker, version, "c")
-                    .await
-                    .disconnect()
-                    .await;
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_1_2_4_clean_start_discards_the_stored_session() {
-        on_every_broker(async |broker| {
-            for version in [V31, V311, V5] {
-                let (mut peer, _) =
-                    Peer::connected_with(broker, connect_durable(version, "c")).await;
-                peer.subscribe("t", QoS::AtLeastOnce).await;
-                peer.disconnect().await;
-                let mut publisher = Peer::connected(broker, V5, "p").await;
-                publisher.publish_acked("t", "queued").await;
-                let mut peer = Peer::connected(broker, version, "c").await;
-                publisher.publish_acked("t", "live").await;
-                peer.receive_nothing().await;
-                peer.disconnect().await;
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_1_2_23_an_interval_of_0_ends_the_session_with_the_connection() {
-        on_every_broker(async |broker| {
-            let mut connect_for_now = connect(V5, "c");
-            connect_for_now.clean_start = false;
-            let (peer, _) = Peer::connected_with(broker, connect_for_now.clone()).await;
-            peer.disconnect().await;
-            let (_peer, connack) = Peer::connected_with(broker, connect_for_now).await;
-            assert!(!connack.session_present);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_4_1_0_2_a_session_ends_when_its_interval_has_passed() {
-        on_every_broker(async |broker| {
-            let mut an_hour = connect_durable(V5, "c");
-            an_hour.properties.set_session_expiry_interval(3600);
-            let (peer, _) = Peer::connected_with(broker, an_hour.clone()).await;
-            peer.cut();
-            broker.settle().await;
-            broker.advance(3599 * SECOND).await;
-            let (peer, connack) = Peer::connected_with(broker, an_hour.clone()).await;
-            assert!(connack.session_present);
-            // While connected, no time counts (v5 [MQTT-4.1.0-1]).
-            broker.advance(10_000 * SECOND).await;
-            peer.cut();
-            broker.settle().await;
-            broker.advance(3601 * SECOND).await;
-            let (_peer, connack) = Peer::connected_with(broker, an_hour).await;
-            assert!(!connack.session_present);
-        })
-        .await;
-    }
 
     #[tokio::test]
     async fn v5_mqtt_4_1_0_2_the_highest_interval_is_no_end() {
@@ -207,50 +111,6 @@ mod client_ids {
                     assert!(ids.insert(assigned.to_owned()), "{assigned} twice");
                     peer.disconnect().await;
                 }
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_1_3_7_the_assigned_id_is_the_session_s_name() {
-        on_every_broker(async |broker| {
-            let (peer, connack) = Peer::connected_with(broker, connect_durable(V5, "")).await;
-            let id = connack
-                .properties
-                .assigned_client_identifier()
-                .unwrap()
-                .to_owned();
-            peer.cut();
-            let (_peer, connack) = Peer::connected_with(broker, connect_durable(V5, &id)).await;
-            assert!(connack.session_present);
-            assert_eq!(connack.properties.assigned_client_identifier(), None);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v311_mqtt_3_1_3_8_an_empty_id_needs_a_clean_session() {
-        on_every_broker(async |broker| {
-            let mut two = Vec::new();
-            for _ in 0..2 {
-                two.push(Peer::connected(broker, V311, "").await);
-            }
-            for peer in &mut two {
-                peer.receive_nothing().await;
-            }
-            let reason = refused(broker, connect_durable(V311, "")).await;
-            assert_eq!(reason, ConnAckReason::ClientIdentifierNotValid);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v31_an_empty_id_is_refused() {
-        on_every_broker(async |broker| {
-            for connect in [connect(V31, ""), connect_durable(V31, "")] {
-                let reason = refused(broker, connect).await;
-                assert_eq!(reason, ConnAckReason::ClientIdentifierNotValid);
             }
         })
         .await;

@@ -1,11 +1,9 @@
-//! Sessions that outlive their connections: queues, resumption, expiry.
+//! Sessions that outlive their connections: queues, what is sent again, expiry; the plain cases are in the transcripts.
 
 use std::time::Duration;
 
 use whinchat_broker::QueueOverflow;
-use whinchat_codec::{
-    Disconnect, DisconnectReason, Guarantee, Packet, ProtocolVersion, PubAckReason, QoS,
-};
+use whinchat_codec::{Packet, ProtocolVersion, PubAckReason, QoS};
 
 use crate::{
     harness::{TestBroker, limited, on_every_broker, on_every_broker_with},
@@ -382,168 +380,10 @@ mod resumption {
         })
         .await;
     }
-
-    #[tokio::test]
-    async fn v5_mqtt_4_1_0_1_a_take_over_moves_what_is_in_flight() {
-        on_every_broker(async |broker| {
-            offline_subscriber(broker, V5, "s").await;
-            let mut old = resumed(broker, V5, "s").await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            publisher.publish_acked("t", "1").await;
-            publisher.publish_completed("t", "2").await;
-            old.receive_publish().await;
-            old.receive_publish().await;
-            let mut new = resumed(broker, V5, "s").await;
-            old.receive_disconnect(DisconnectReason::SessionTakenOver)
-                .await;
-            for _ in 0..2 {
-                assert!(new.receive_publish().await.guarantee.dup());
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn subscriptions_are_those_of_the_session() {
-        on_every_broker(async |broker| {
-            let (mut peer, _) = Peer::connected_with(broker, connect_durable(V5, "s")).await;
-            peer.subscribe("a", QoS::AtLeastOnce).await;
-            peer.subscribe("b", QoS::AtLeastOnce).await;
-            peer.unsubscribe(&["a"]).await;
-            peer.cut();
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            publisher.publish_acked("a", "a").await;
-            publisher.publish_acked("b", "b").await;
-            let mut peer = resumed(broker, V5, "s").await;
-            peer.take_payloads(&["b"]).await;
-            peer.receive_nothing().await;
-        })
-        .await;
-    }
 }
 
 mod expiry {
     use super::*;
-
-    #[tokio::test]
-    async fn v5_disconnect_may_change_the_interval() {
-        on_every_broker(async |broker| {
-            let goodbye = |seconds| {
-                let mut goodbye = Disconnect::new(DisconnectReason::NormalDisconnection);
-                goodbye.properties.set_session_expiry_interval(seconds);
-                Packet::Disconnect(goodbye)
-            };
-            // Shorter.
-            offline_subscriber(broker, V5, "s").await;
-            let mut peer = resumed(broker, V5, "s").await;
-            peer.send(goodbye(10)).await;
-            peer.receive_end().await;
-            broker.advance(11 * SECOND).await;
-            let (mut peer, connack) = Peer::connected_with(broker, connect_durable(V5, "s")).await;
-            assert!(!connack.session_present);
-            // Longer.
-            peer.send(goodbye(7200)).await;
-            peer.receive_end().await;
-            broker.advance(7000 * SECOND).await;
-            let mut peer = resumed(broker, V5, "s").await;
-            // At once.
-            peer.send(goodbye(0)).await;
-            peer.receive_end().await;
-            let (peer, connack) = Peer::connected_with(broker, connect_durable(V5, "s")).await;
-            assert!(!connack.session_present);
-            peer.disconnect().await;
-        })
-        .await;
-    }
-
-    /// T-61, v5 E5-45
-    #[tokio::test]
-    async fn v5_disconnect_must_not_raise_the_interval_from_0() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            let mut goodbye = Disconnect::new(DisconnectReason::NormalDisconnection);
-            goodbye.properties.set_session_expiry_interval(10);
-            peer.send(Packet::Disconnect(goodbye)).await;
-            peer.receive_disconnect(DisconnectReason::ProtocolError)
-                .await;
-            let mut still = connect_durable(V5, "c");
-            still.clean_start = false;
-            let (_peer, connack) = Peer::connected_with(broker, still).await;
-            assert!(!connack.session_present);
-        })
-        .await;
-    }
-
-    /// T-52
-    #[tokio::test]
-    async fn v5_mqtt_3_3_2_6_the_message_expiry_interval_shrinks_while_a_message_waits() {
-        on_every_broker(async |broker| {
-            offline_subscriber(broker, V5, "s").await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            for (seconds, payload) in [(10, "short"), (100, "long"), (u32::MAX, "longest")] {
-                let mut message = publish("t", payload).at_least_once(1);
-                message.properties.set_message_expiry_interval(seconds);
-                publisher.send(message).await;
-                assert_eq!(publisher.receive().await, puback(1));
-            }
-            publisher.publish_acked("t", "endless").await;
-            broker.advance(30 * SECOND).await;
-            let mut peer = resumed(broker, V5, "s").await;
-            // v5 [MQTT-3.3.2-5]: the first one is gone.
-            for (payload, left) in [
-                ("long", Some(70)),
-                ("longest", Some(u32::MAX - 30)),
-                ("endless", None),
-            ] {
-                let message = peer.take().await;
-                assert_eq!(*message.payload, *payload.as_bytes());
-                assert_eq!(message.properties.message_expiry_interval(), left);
-            }
-            peer.receive_nothing().await;
-        })
-        .await;
-    }
-
-    /// T-52
-    #[tokio::test]
-    async fn v5_mqtt_4_3_3_7_a_message_that_was_sent_does_not_expire() {
-        on_every_broker(async |broker| {
-            offline_subscriber(broker, V5, "s").await;
-            let mut peer = resumed(broker, V5, "s").await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            let mut message = publish("t", "x").exactly_once(1);
-            message.properties.set_message_expiry_interval(10);
-            publisher.send(message).await;
-            assert_eq!(publisher.receive().await, pubrec(1));
-            let first = peer.receive_publish().await;
-            assert_eq!(first.properties.message_expiry_interval(), Some(10));
-            broker.advance(60 * SECOND).await;
-            peer.cut();
-            let mut peer = resumed(broker, V5, "s").await;
-            let again = peer.take().await;
-            assert!(matches!(
-                again.guarantee,
-                Guarantee::ExactlyOnce { dup: true, .. }
-            ));
-            peer.receive_nothing().await;
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v311_a_message_expires_for_subscribers_of_3_1_1_too() {
-        on_every_broker(async |broker| {
-            offline_subscriber(broker, V311, "s").await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            let mut message = publish("t", "x").at_least_once(1);
-            message.properties.set_message_expiry_interval(10);
-            publisher.send(message).await;
-            assert_eq!(publisher.receive().await, puback(1));
-            broker.advance(11 * SECOND).await;
-            resumed(broker, V311, "s").await.receive_nothing().await;
-        })
-        .await;
-    }
 
     #[tokio::test]
     async fn an_ended_session_takes_its_subscriptions_and_its_queue_along() {

@@ -7,7 +7,7 @@ use whinchat_codec::{
 
 use crate::{
     harness::{limited, on_every_broker, on_every_broker_with},
-    peer::{Peer, Refine, V5, V311, publish, subscribe},
+    peer::{Peer, Refine, V5, publish, subscribe},
 };
 
 fn options(qos: QoS) -> SubscriptionOptions {
@@ -62,45 +62,6 @@ mod matching {
                 assert_eq!(answer.reason.code(), 0x87);
             }
             watcher.receive_nothing().await;
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_3_4_4_overlapping_subscriptions_give_one_copy_with_all_identifiers() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            for (id, filter, qos) in [
-                (Some(1), "a/b", QoS::AtMostOnce),
-                (Some(268_435_455), "a/+", QoS::ExactlyOnce),
-                (None, "a/#", QoS::AtLeastOnce),
-                (Some(1), "#", QoS::AtMostOnce),
-            ] {
-                let filters = [(filter, options(qos))];
-                let subscribe = match id {
-                    Some(id) => identified(id, &filters),
-                    None => subscribe(3, &filters),
-                };
-                peer.subscribe_with(subscribe).await;
-            }
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            for _ in 0..3 {
-                publisher.publish_completed("a/b", "x").await;
-                let got = peer.take().await;
-                assert_eq!(got.guarantee.qos(), QoS::ExactlyOnce); // v5 [MQTT-3.3.4-2]
-                let mut ids: Vec<u32> = got.properties.subscription_identifiers().collect();
-                ids.sort_unstable();
-                assert_eq!(ids, [1, 1, 268_435_455]);
-                peer.receive_nothing().await;
-            }
-            publisher.publish_read(publish("b", "x")).await;
-            let got = peer.take().await;
-            assert_eq!(
-                got.properties
-                    .subscription_identifiers()
-                    .collect::<Vec<_>>(),
-                [1]
-            );
         })
         .await;
     }
@@ -180,73 +141,6 @@ mod options_of_5_0 {
     }
 
     #[tokio::test]
-    async fn v5_mqtt_3_3_1_12_and_13_retain_as_published() {
-        on_every_broker(async |broker| {
-            let mut plain = Peer::connected(broker, V5, "plain").await;
-            let mut as_published = Peer::connected(broker, V5, "as").await;
-            let mut old = Peer::connected(broker, V311, "old").await;
-            plain.subscribe("t", QoS::AtLeastOnce).await;
-            old.subscribe("t", QoS::AtLeastOnce).await;
-            let rap = SubscriptionOptions {
-                retain_as_published: true,
-                ..options(QoS::AtLeastOnce)
-            };
-            as_published
-                .subscribe_with(subscribe(1, &[("t", rap)]))
-                .await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            for retain in [true, false] {
-                let mut message = publish("t", "x").at_least_once(1);
-                message.retain = retain;
-                publisher.send(message).await;
-                publisher.receive().await;
-                assert!(!plain.take().await.retain);
-                assert!(!old.take().await.retain); // v311 [MQTT-3.3.1-9]
-                assert_eq!(as_published.take().await.retain, retain);
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_mqtt_3_3_1_9_to_11_retain_handling() {
-        on_every_broker(async |broker| {
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            publisher
-                .publish_read(publish("t", "kept").retained())
-                .await;
-            for (handling, at_first, again) in [
-                (RetainHandling::SendAtSubscribe, true, true),
-                (RetainHandling::SendIfNew, true, false),
-                (RetainHandling::DoNotSend, false, false),
-            ] {
-                let mut peer = Peer::connected(broker, V5, "c").await;
-                let with = SubscriptionOptions {
-                    retain_handling: handling,
-                    ..options(QoS::AtMostOnce)
-                };
-                for expected in [at_first, again] {
-                    peer.subscribe_with(subscribe(1, &[("t", with)])).await;
-                    if expected {
-                        assert!(peer.take().await.retain);
-                    }
-                    broker.settle().await;
-                    peer.receive_nothing().await;
-                }
-                // Unsubscribed, it is new again.
-                peer.unsubscribe(&["t"]).await;
-                peer.subscribe_with(subscribe(1, &[("t", with)])).await;
-                if at_first {
-                    peer.take_payloads(&["kept"]).await;
-                }
-                peer.receive_nothing().await;
-                peer.disconnect().await;
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
     async fn v5_mqtt_3_8_4_3_the_same_filter_replaces_the_subscription() {
         on_every_broker(async |broker| {
             let mut peer = Peer::connected(broker, V5, "c").await;
@@ -274,32 +168,6 @@ mod options_of_5_0 {
             peer.unsubscribe(&["t"]).await;
             let answer = publisher.publish_acked("t", "x").await;
             assert_eq!(answer.reason, PubAckReason::NoMatchingSubscribers);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn v5_properties_reach_every_subscriber_unchanged() {
-        on_every_broker(async |broker| {
-            let mut peer = Peer::connected(broker, V5, "c").await;
-            let mut old = Peer::connected(broker, V311, "o").await;
-            peer.subscribe("t", QoS::AtLeastOnce).await;
-            old.subscribe("t", QoS::AtLeastOnce).await;
-            let mut publisher = Peer::connected(broker, V5, "p").await;
-            let mut message = publish("t", "x").at_least_once(1);
-            let sent = &mut message.properties;
-            sent.set_payload_format_indicator(true); // [MQTT-3.3.2-4]
-            sent.set_response_topic("answer/here").unwrap(); // [MQTT-3.3.2-15]
-            sent.set_correlation_data(&[0, 255, 1]).unwrap(); // [MQTT-3.3.2-16]
-            sent.set_content_type("text/plain").unwrap(); // [MQTT-3.3.2-20]
-            for (name, value) in [("b", "1"), ("a", "2"), ("b", "1")] {
-                sent.add_user_property(name, value).unwrap(); // [MQTT-3.3.2-17], [MQTT-3.3.2-18]
-            }
-            publisher.send(message.clone()).await;
-            let got = peer.take().await;
-            assert_eq!(got.properties, message.properties);
-            assert_eq!(got.payload, message.payload);
-            assert!(old.take().await.properties.is_empty());
         })
         .await;
     }

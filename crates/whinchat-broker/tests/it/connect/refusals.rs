@@ -45,49 +45,6 @@ async fn v5_mqtt_3_1_0_1_the_first_packet_must_be_connect() {
     .await;
 }
 
-/// v5 E5-16
-#[tokio::test]
-async fn v5_mqtt_3_1_0_2_a_second_connect_ends_the_connection_and_the_will_is_sent() {
-    on_every_broker(async |broker| {
-        let mut watcher = Peer::connected(broker, V5, "w").await;
-        watcher.subscribe("gone", QoS::AtMostOnce).await;
-        for version in [V31, V311, V5] {
-            let mut twice = connect(version, "c");
-            twice.will = Some(will("gone", "x"));
-            let (mut peer, _) = Peer::connected_with(broker, twice.clone()).await;
-            peer.send(Packet::Connect(Box::new(twice))).await;
-            peer.receive_disconnect(DisconnectReason::ProtocolError)
-                .await;
-            watcher.take_payloads(&["x"]).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_mqtt_3_1_2_2_unknown_protocol_levels_are_refused() {
-    on_every_broker(async |broker| {
-        for (level, version, reason) in [
-            (3_u8, V311, ConnAckReason::UnsupportedProtocolVersion),
-            (6, V5, ConnAckReason::UnsupportedProtocolVersion),
-        ] {
-            let mut peer = Peer::silent(broker, version);
-            let mut bytes = bytes_of(
-                version,
-                vec![Packet::Connect(Box::new(connect(version, "c")))],
-            );
-            bytes[8] = level;
-            peer.send_bytes(&bytes).await;
-            let Packet::ConnAck(connack) = peer.receive().await else {
-                panic!("expected CONNACK")
-            };
-            assert_eq!(connack.reason, reason);
-            peer.receive_end().await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_connect_that_does_not_come_in_time_is_cut() {
     on_every_broker(async |broker| {

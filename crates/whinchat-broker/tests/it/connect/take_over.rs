@@ -3,27 +3,6 @@
 use super::*;
 
 #[tokio::test]
-async fn v5_mqtt_3_1_4_3_the_older_connection_is_told_0x8e_and_closed() {
-    on_every_broker(async |broker| {
-        for version in [V31, V311, V5] {
-            let (mut old, _) = Peer::connected_with(broker, connect_durable(version, "c")).await;
-            let (mut new, connack) =
-                Peer::connected_with(broker, connect_durable(version, "c")).await;
-            assert_eq!(connack.session_present, version != V31);
-            old.receive_disconnect(DisconnectReason::SessionTakenOver)
-                .await;
-            new.receive_nothing().await;
-            new.disconnect().await;
-            Peer::connected(broker, version, "c")
-                .await
-                .disconnect()
-                .await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn many_in_a_row_leave_one_connection() {
     on_every_broker(async |broker| {
         let mut olds = Vec::new();
@@ -61,37 +40,6 @@ async fn two_that_connect_at_once_leave_one_connection() {
         };
         alive.send(Packet::PingReq).await;
         while alive.receive().await != Packet::PingResp {}
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v311_mqtt_3_1_2_6_a_clean_session_is_not_used_again() {
-    on_every_broker(async |broker| {
-        let mut clean = Peer::connected(broker, V311, "c").await;
-        clean.subscribe("t", QoS::AtLeastOnce).await;
-        let (mut next, connack) = Peer::connected_with(broker, connect_durable(V311, "c")).await;
-        clean.receive_end().await;
-        assert!(!connack.session_present);
-        let mut publisher = Peer::connected(broker, V5, "p").await;
-        publisher.publish_acked("t", "x").await;
-        next.receive_nothing().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn v5_a_session_without_an_interval_is_not_taken_over() {
-    on_every_broker(async |broker| {
-        let mut old = Peer::connected(broker, V5, "c").await;
-        old.subscribe("t", QoS::AtLeastOnce).await;
-        let (mut new, connack) = Peer::connected_with(broker, connect_durable(V5, "c")).await;
-        old.receive_disconnect(DisconnectReason::SessionTakenOver)
-            .await;
-        assert!(!connack.session_present);
-        let mut publisher = Peer::connected(broker, V5, "p").await;
-        publisher.publish_acked("t", "x").await;
-        new.receive_nothing().await;
     })
     .await;
 }
