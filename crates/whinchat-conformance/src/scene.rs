@@ -1,6 +1,6 @@
 //! Scenes: what clients send and what must come back, under a title.
 
-use std::{fmt, sync::LazyLock};
+use std::{fmt, sync::LazyLock, time::Duration};
 
 use whinchat_codec::ProtocolVersion;
 
@@ -172,10 +172,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Whether time has to pass in the scene.
-    pub(crate) fn waits(&self) -> bool {
-        let mut steps = self.steps.iter();
-        steps.any(|step| matches!(step.action, Action::Wait(_)))
+    /// How much time has to pass in the scene.
+    pub(crate) fn waits(&self) -> Duration {
+        let waits = self.steps.iter().map(|step| match step.action {
+            Action::Wait(time) => time,
+            _ => Duration::ZERO,
+        });
+        waits.sum()
     }
 
     /// Version, statement ids and title, as a run reports the scene.

@@ -74,7 +74,8 @@ pub async fn run<T: Target>(
 ) -> Result<Vec<Played>, RunError> {
     let offers = Offers::learn(target, options).await?;
     let is_alone = |play: &Play<'_>| {
-        play.scene.needs.contains(&Need::Alone) || (target.moves_clock() && play.scene.waits())
+        play.scene.needs.contains(&Need::Alone)
+            || (target.moves_clock() && !play.scene.waits().is_zero())
     };
     let (alone, together): (Vec<_>, Vec<_>) = plays
         .iter()

@@ -1,6 +1,6 @@
 //! What a broker offers: asked once, with a CONNECT in each version.
 
-use std::io;
+use std::{io, time::Duration};
 
 use whinchat_codec::{ConnAck, Packet, PacketType, ProtocolVersion, QoS};
 
@@ -105,7 +105,19 @@ impl Offers {
         if let Some((_, why)) = self.refused.iter().find(|(refused, _)| *refused == version) {
             return Some(Verdict::NotOffered(why.clone()));
         }
-        scene.needs.iter().find_map(|need| self.lacks(*need))
+        let lacking = scene.needs.iter().find_map(|need| self.lacks(*need));
+        lacking.or_else(|| self.lacks_patience(scene))
+    }
+
+    /// A server that replaces our Keep Alive may end connections on which a scene is silent for longer.
+    fn lacks_patience(&self, scene: &Scene) -> Option<Verdict> {
+        let properties = &self.abilities.as_ref()?.connack.properties;
+        let keep_alive = properties.server_keep_alive()?;
+        let is_longer = scene.waits() > Duration::from_secs(u64::from(keep_alive));
+        (is_longer && !scene.needs.contains(&Need::ServerKeepAlive)).then(|| {
+            let why = format!("a Server Keep Alive of {keep_alive} s ends it before");
+            Verdict::NotTested(why)
+        })
     }
 
     fn lacks(&self, need: Need) -> Option<Verdict> {

@@ -8,13 +8,13 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn what_is_not_offered_is_not_played() {
     let text = "scene three\nv31\nv311\nv5\nneeds qos1\nA> CONNECT clean A< CONNACK 00
-                scene two\nv5\nneeds qos2\nsettle\nscene keep\nv5\nneeds keep\nsettle
-                scene rm\nv5\nneeds rm<=9\nsettle\nscene login\nv5\nneeds login\nsettle";
+                scene two\nv5\nneeds qos2\nsettle\nscene keep\nv5\nneeds keep\nwait 3s
+                scene wait\nv5\nwait 3s\nscene rm\nv5\nneeds rm<=9\nsettle\nscene login\nv5\nneeds login\nsettle";
     let scenes = Scene::parse_file("x", text).unwrap();
     let scripts = [
         "read; bytes 20 02 00 01; close",
         "read; bytes 20 02 00 00",
-        "read; CONNACK 00 qos=1 rm=10",
+        "read; CONNACK 00 qos=1 rm=10 keep=2",
         "read; CONNACK 00 assigned=x",
         "read; bytes 20 02 00 00",
         "read; CONNACK 00",
@@ -38,7 +38,8 @@ async fn what_is_not_offered_is_not_played() {
             "Passed",
             "Passed",
             "NotOffered(\"no QoS 2\")",
-            "NotTested(\"no Server Keep Alive\")",
+            "Passed",
+            "NotTested(\"a Server Keep Alive of 2 s ends it before\")",
             "NotOffered(\"a Receive Maximum of 10\")",
             "NotTested(\"no user `known` with the password `secret`\")",
         ]
