@@ -12,6 +12,9 @@ use super::glob::Glob;
 use crate::commands::quantity;
 use crate::commands::tool::{Failure, LoginArgs, version};
 
+/// Scenes beside each other on our own broker, which is known to stand it.
+const OWN_JOBS: usize = 128;
+
 /// Plays every statement of MQTT 3.1, 3.1.1 and 5.0 against a broker, and tells which hold.
 ///
 /// With a URL it judges the broker there. Without one it judges Whinchat's own broker, inside this process and in
@@ -54,9 +57,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "url", help_heading = "The broker")]
     threads: u16,
 
-    /// Scenes that are played beside each other.
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "How it is played")]
-    jobs: u16,
+    /// Scenes that are played beside each other [default: 32, without a URL 128].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "How it is played")]
+    jobs: Option<u16>,
     /// How long to wait for what a step expects: 5s, 500ms.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = quantity::duration, help_heading = "How it is played")]
     patience: Duration,
@@ -135,7 +138,11 @@ impl Args {
         let mut options = Options::default();
         options.patience = self.patience;
         options.settle = self.settle;
-        options.jobs = self.jobs.into();
+        if let Some(jobs) = self.jobs {
+            options.jobs = jobs.into();
+        } else if self.url.is_none() {
+            options.jobs = OWN_JOBS;
+        }
         options.strict = self.strict;
         options.split = self.split;
         let judged = match self.url {

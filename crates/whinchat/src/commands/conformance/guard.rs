@@ -1,4 +1,4 @@
-//! What the guarded set-up of our own broker asks: the method `echo`, the login `known`, the topics `denied/#`.
+//! What set-ups of our own broker ask for: the method `echo`, the login `known`, the topics `denied/#`.
 //!
 //! The README of `whinchat-conformance` says the same to those who set up another broker.
 
@@ -6,8 +6,8 @@ use std::future::ready;
 
 use bytes::Bytes;
 use whinchat_broker::hooks::{
-    Access, Action, Authenticate, Authentication, AuthenticationRequest, Authorize, Decision,
-    Exchange, HookError, HookFuture, Identity, Refusal,
+    Access, Authenticate, Authentication, AuthenticationRequest, Authorize, Decision, Exchange,
+    HookError, HookFuture, Identity, Refusal,
 };
 use whinchat_codec::ConnAckReason;
 
@@ -17,22 +17,19 @@ pub(super) const PASSWORD: &[u8] = b"secret";
 const METHOD: &str = "echo";
 const DENIED: &str = "denied";
 
-/// Lets in who says nothing, the one user, and whom the method `echo` accepts.
-pub(super) struct EchoOrLogin;
+/// Lets in whom the method `echo` accepts, and everybody who names no method.
+pub(super) struct EchoOrAnonymous;
 
-impl Authenticate for EchoOrLogin {
+impl Authenticate for EchoOrAnonymous {
     fn authenticate<'a>(
         &'a self,
         request: &'a AuthenticationRequest,
     ) -> HookFuture<'a, Result<Authentication, Refusal>> {
-        let outcome = match (request.method(), request.user_name(), request.password()) {
-            (Some(METHOD), _, _) => echo(Bytes::copy_from_slice(request.data())),
-            (Some(_), _, _) => Err(Refusal::new(ConnAckReason::BadAuthenticationMethod)),
-            (None, None, None) => Ok(Identity::anonymous().into()),
-            (None, Some(USER_NAME), Some(PASSWORD)) => Ok(Identity::new(USER_NAME).into()),
-            (None, _, _) => Err(Refusal::bad_user_name_or_password()),
-        };
-        Box::pin(ready(outcome))
+        Box::pin(ready(match request.method() {
+            None => Ok(Identity::anonymous().into()),
+            Some(METHOD) => echo(Bytes::copy_from_slice(request.data())),
+            Some(_) => Err(Refusal::new(ConnAckReason::BadAuthenticationMethod)),
+        }))
     }
 }
 
@@ -44,7 +41,7 @@ fn echo(data: Bytes) -> Result<Authentication, Refusal> {
             exchange: Box::new(Echo),
         }),
         b"yes" => Ok(Authentication::Accepted {
-            identity: Identity::new(METHOD),
+            identity: Identity::anonymous(),
             data: Some(data),
         }),
         _ => Err(Refusal::not_authorized()),
@@ -62,19 +59,25 @@ impl Exchange for Echo {
     }
 }
 
+/// Lets the one user in, and nobody else.
+pub(super) fn one_user(request: &AuthenticationRequest) -> Result<Identity, Refusal> {
+    if request.method().is_some() {
+        Err(Refusal::new(ConnAckReason::BadAuthenticationMethod))
+    } else if (request.user_name(), request.password()) == (Some(USER_NAME), Some(PASSWORD)) {
+        Ok(Identity::new(USER_NAME))
+    } else {
+        Err(Refusal::bad_user_name_or_password())
+    }
+}
+
 /// Denies the topics below `denied`, and allows the rest to everybody.
 pub(super) struct DeniedTopics;
 
 impl Authorize for DeniedTopics {
     fn authorize(&self, access: &Access<'_>) -> Result<Decision, HookError> {
-        let is_denied = access.topic.split('/').next() == Some(DENIED);
-        Ok(if is_denied {
-            Decision::Deny
-        } else if let Action::Subscribe { .. } = access.action {
-            // A filter such as `#` matches denied topics too.
-            Decision::AllowPartly
-        } else {
-            Decision::Allow
+        Ok(match access.topic.split('/').next() {
+            Some(DENIED) => Decision::Deny,
+            _ => Decision::Allow,
         })
     }
 }

@@ -64,7 +64,7 @@ fn judge(task: Task) -> Result<Exit, Failure> {
             error,
         })?;
     let began = Instant::now();
-    let progress = Progress::new(task.output.is_quiet, task.set_ups() * plays.len());
+    let progress = Progress::new(task.output.is_quiet, plays.len(), &task.judged);
     let played = runtime.block_on(task.play(&plays, &progress));
     progress.clear();
     let (target, runs) = played?;
@@ -96,14 +96,6 @@ impl Task {
         Ok(Some(scenes))
     }
 
-    /// In how many set-ups each scene is played.
-    fn set_ups(&self) -> usize {
-        match self.judged {
-            Judged::Broker { .. } => 1,
-            Judged::Own { .. } => OWN_SETUPS.len(),
-        }
-    }
-
     async fn play(
         &self,
         plays: &[Play<'_>],
@@ -115,21 +107,39 @@ impl Task {
                 Ok((endpoint.to_string(), vec![Run::new(played)]))
             }
             Judged::Own { threads } => {
-                let mut runs = Vec::new();
-                for own in &OWN_SETUPS {
-                    let (broker, endpoint) = own
-                        .start(*threads)
-                        .map_err(|error| Failure::Runtime(error.to_string()))?;
-                    let setup = (own.setup)();
-                    let played = play_on(&endpoint, setup, plays, &self.options, progress).await?;
-                    drop(broker);
-                    runs.push(Run::with_setup(own.name, played));
-                }
+                let runs = self.play_own(*threads, plays, progress).await?;
                 let version = env!("CARGO_PKG_VERSION");
-                let target = format!("whinchat {version} with {threads} threads");
-                Ok((target, runs))
+                Ok((format!("whinchat {version} with {threads} threads"), runs))
             }
         }
+    }
+
+    /// Each scene in the first set-up of our own broker that it can be played in.
+    async fn play_own(
+        &self,
+        threads: u16,
+        plays: &[Play<'_>],
+        progress: &Progress,
+    ) -> Result<Vec<Run>, Failure> {
+        let mut left = plays.to_vec();
+        let mut runs = Vec::new();
+        for own in &OWN_SETUPS {
+            if left.is_empty() {
+                break;
+            }
+            let (broker, endpoint) = own
+                .start(threads)
+                .map_err(|error| Failure::Runtime(error.to_string()))?;
+            let options = own.options(&self.options);
+            let played = play_on(&endpoint, own.setup(), &left, &options, progress).await?;
+            drop(broker);
+            let has_ended =
+                |played: &Played| matches!(played.verdict, Verdict::Passed | Verdict::Failed(_));
+            let mut outcomes = played.iter().map(has_ended);
+            left.retain(|_| !outcomes.next().unwrap_or(false));
+            runs.push(Run::with_setup(own.name, played));
+        }
+        Ok(runs)
     }
 }
 
@@ -159,21 +169,27 @@ async fn play_on(
 /// How far the run has come.
 struct Progress {
     bar: ProgressBar,
+    has_several_set_ups: bool,
     failed: Cell<u64>,
 }
 
 impl Progress {
-    fn new(is_quiet: bool, scenes: usize) -> Self {
+    fn new(is_quiet: bool, scenes: usize, judged: &Judged) -> Self {
         let bar = bar(is_quiet, "{wide_bar} {pos} of {len} scenes{msg}");
         bar.set_length(scenes as u64);
         Self {
             bar,
+            has_several_set_ups: matches!(judged, Judged::Own { .. }),
             failed: Cell::new(0),
         }
     }
 
     fn played(&self, played: &Played) {
-        self.bar.inc(1);
+        // What could not be played may be so in another set-up.
+        let is_over = matches!(played.verdict, Verdict::Passed | Verdict::Failed(_));
+        if !self.has_several_set_ups || is_over {
+            self.bar.inc(1);
+        }
         if matches!(played.verdict, Verdict::Failed(_)) {
             self.failed.set(self.failed.get() + 1);
             self.bar
