@@ -133,7 +133,7 @@ impl Offers {
             (Need::Denied, setup) if !setup.denied => {
                 return not_tested("no topic that is denied");
             }
-            (Need::Anonymous, _) if !self.is_anonymous => {
+            (Need::Anonymous, setup) if setup.login || !self.is_anonymous => {
                 return not_tested("who connects has to log in");
             }
             (Need::Anonymous | Need::Alone | Need::Method | Need::Login | Need::Denied, _) => {
