@@ -298,4 +298,38 @@ mod tests {
             assert_eq!(Scene::parse_file("x", text).unwrap_err().to_string(), says);
         }
     }
+
+    /// Scenes may come from a file of the user.
+    #[test]
+    fn no_text_ends_the_reader() {
+        let seed = fastrand::u64(..);
+        eprintln!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let lines: Vec<&str> = transcripts::BROKER
+            .iter()
+            .chain(transcripts::CLIENT)
+            .flat_map(|(_, text)| text.lines())
+            .collect();
+        let marks: Vec<char> = "'\\\"*.:=,^$-+~()[]<>!?#0aA {}\u{e4}\u{1f600}"
+            .chars()
+            .collect();
+        let mut understood = 0;
+        for _ in 0..20_000 {
+            let mut line: Vec<char> = lines[random.usize(..lines.len())].chars().collect();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..=line.len());
+                match random.u8(..2) {
+                    0 => line.insert(at, marks[random.usize(..marks.len())]),
+                    _ => drop(line.drain(at..).take(2).count()),
+                }
+            }
+            let line: String = line.into_iter().collect();
+            let read = Scene::parse_file("x", &format!("scene s\nv5\nsettle\n{line}"));
+            understood += usize::from(read.is_ok());
+        }
+        assert!(
+            understood > 100 && understood < 19_900,
+            "{understood} lines are understood"
+        );
+    }
 }
