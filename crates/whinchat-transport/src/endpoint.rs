@@ -70,7 +70,8 @@ impl FromStr for Endpoint {
             return Err(EndpointError::CredentialsNotExpected);
         }
         if let Some((name, _)) = url.options.first() {
-            return Err(EndpointError::OptionNotExpected { name: name.clone() });
+            let error = EndpointError::OptionNotExpected { name: name.clone() };
+            return Err(error.without_credentials(text));
         }
         Ok(url.endpoint)
     }
@@ -144,6 +145,12 @@ impl FromStr for Url {
     /// # Errors
     /// The text names no place this build can reach; the error says which part is wrong.
     fn from_str(text: &str) -> Result<Self, EndpointError> {
+        Self::parse(text).map_err(|error| error.without_credentials(text))
+    }
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Self, EndpointError> {
         if let Some(path) = text.strip_prefix("unix:") {
             // Both unix:/path and unix:///path are in use. A path may hold any character, `?` and `@` included.
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -152,7 +159,10 @@ impl FromStr for Url {
             }
             return Ok(Endpoint::unix(path).into());
         }
-        let rest = match text.split_once("://") {
+        let rest = match text
+            .split_once("://")
+            .filter(|(scheme, _)| is_scheme(scheme))
+        {
             Some((scheme, rest)) => {
                 check_scheme(scheme)?;
                 rest
@@ -193,6 +203,12 @@ impl FromStr for Url {
             options,
         })
     }
+}
+
+/// Else the colon belongs to a password that has the rest of it.
+fn is_scheme(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.bytes().all(is_allowed)
 }
 
 fn check_scheme(scheme: &str) -> Result<(), EndpointError> {
@@ -366,6 +382,34 @@ pub enum EndpointError {
     },
 }
 
+impl EndpointError {
+    /// The same error without what was cut out before the last `@`: part of a password that somebody has not escaped.
+    fn without_credentials(mut self, text: &str) -> Self {
+        let Some((_, behind)) = text.rsplit_once('@') else {
+            return self;
+        };
+        match &mut self {
+            Self::UnknownScheme { scheme: shown }
+            | Self::NotInThisBuild { scheme: shown }
+            | Self::BadPort { port: shown }
+            | Self::BadIpv6 { host: shown }
+            | Self::Ipv6WithoutBrackets { host: shown }
+            | Self::PathNotExpected { path: shown }
+            | Self::OptionNotExpected { name: shown } => {
+                if !behind.contains(shown.as_str()) {
+                    *shown = "...".to_owned();
+                }
+            }
+            Self::NoHost
+            | Self::BadHost { .. }
+            | Self::NoPath
+            | Self::BadPercent
+            | Self::CredentialsNotExpected => {}
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,6 +504,19 @@ mod tests {
             ]
         );
         assert!(!format!("{url:?}").contains("cret"));
+        // Passwords that nobody has escaped: what is before the last @ is shown nowhere.
+        for text in [
+            "mqtt://ann:s3cr3t?x@h:1",
+            "mqtt://ann:s3cr3t@",
+            "ann:s3cr3t://x@h",
+            "mqtt://ann:s3/cr3t?@h",
+            "mqtt://[s3cr3t@h",
+            "mqtt://s3cr3t:7?@h",
+            "ann:1?s3cr3t@h",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(!error.contains("cr3t"), "{text}: {error}");
+        }
         assert_eq!("mqtt://%4@h".parse::<Url>(), Err(EndpointError::BadPercent));
         assert_eq!(
             "mqtt://%ff@h".parse::<Url>(),
