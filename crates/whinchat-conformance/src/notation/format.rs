@@ -114,7 +114,11 @@ impl Writer<'_> {
         if topic.is_empty() {
             return "-".to_owned();
         }
-        bare(&self.names.written_topic(topic.as_bytes()))
+        let written = self.names.written_topic(topic.as_bytes());
+        match written.strip_prefix(b"^") {
+            Some(verbatim) if verbatim == topic.as_bytes() => format!("^{}", bare(verbatim)),
+            _ => by_itself(&written),
+        }
     }
 
     fn properties(&mut self, prefix: &str, properties: PropertyIter<'_>) {
@@ -146,7 +150,7 @@ impl Writer<'_> {
     fn connect(&mut self, connect: &Connect) {
         match self.names.written_client_id(connect.client_id.as_bytes()) {
             [] => self.push("-"),
-            id => self.push(bare(id)),
+            id => self.push(by_itself(id)),
         }
         if connect.clean_start {
             self.push("clean");
@@ -209,6 +213,31 @@ impl Writer<'_> {
         }
         self.push(word);
     }
+}
+
+/// A text that stands by itself, between quotes where it would be taken for another word.
+fn by_itself(text: &[u8]) -> String {
+    const WORDS: [&str; 12] = [
+        "clean",
+        "will-retain",
+        "present",
+        "dup",
+        "retain",
+        "q0",
+        "q1",
+        "q2",
+        "q3",
+        "v31",
+        "v311",
+        "v5",
+    ];
+    let word = bare(text);
+    let is_taken = WORDS.contains(&word.as_str())
+        || word.contains('=')
+        || word.starts_with("id")
+        || word.starts_with("no-")
+        || word.starts_with('^');
+    if is_taken { quote(text) } else { word }
 }
 
 /// Name or value of a user property, which must not hold a bare `:`.
