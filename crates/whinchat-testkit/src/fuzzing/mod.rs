@@ -3,17 +3,21 @@
 //! Each takes any bytes and panics when a promise is broken. [`seeds`] makes their first inputs from data that the tests
 //! have anyway.
 
+mod broker;
 mod codec;
+mod conformance;
 mod seed;
 mod session;
 mod steps;
 mod store;
 mod topic;
 
+pub use broker::{broker, config, endpoint, mosquitto_conf};
 pub use codec::{
     decode_v5, decode_v31, decode_v311, downgrade, encode, framed, json, properties, roundtrip,
     split, utf8, varint,
 };
+pub use conformance::{notation, scene};
 pub use seed::{Seed, seeds};
 pub use session::{client, pair, server, snapshot};
 pub use store::record;
@@ -37,6 +41,5 @@ macro_rules! targets {
 }
 
 targets! {
-    client decode_v31 decode_v311 decode_v5 downgrade encode filter_index framed json matching name_index pair properties
-    record roundtrip server shared_groups snapshot split utf8 varint
+    broker client config decode_v31 decode_v311 decode_v5 downgrade encode endpoint filter_index framed json matching mosquitto_conf name_index notation pair properties record roundtrip scene server shared_groups snapshot split utf8 varint
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use whinchat_broker::config::Config;
 use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion};
 use whinchat_store::{RecordKind, record};
 
@@ -46,6 +47,7 @@ pub fn seeds(testdata: &Path) -> io::Result<Vec<Seed>> {
     seeds.lengths();
     seeds.stored();
     seeds.choices();
+    seeds.texts();
     Ok(seeds.0)
 }
 
@@ -299,12 +301,14 @@ impl Seeds {
 
     /// For targets whose input is choices.
     fn choices(&mut self) {
-        const TARGETS: [&str; 8] = [
+        const TARGETS: [&str; 10] = [
+            "broker",
             "downgrade",
             "encode",
             "filter_index",
             "framed",
             "json",
+            "mosquitto_conf",
             "name_index",
             "pair",
             "shared_groups",
@@ -318,6 +322,76 @@ impl Seeds {
                 // Of a packet the first byte is its version, and below any that JSON text begins with.
                 input[0] = number % 32;
                 self.add(target, &[&input]);
+            }
+        }
+    }
+}
+
+/// Places, good and bad.
+const PLACES: [&str; 16] = [
+    "mqtt://example.org:1883",
+    "tcp://h",
+    "127.0.0.1:0",
+    "localhost",
+    "[::1]:1883",
+    "mqtt://[fe80::1%eth0]",
+    "unix:/run/a?b@c.sock",
+    "unix:///run/a.sock",
+    "mqtt://ann%40lab:pass@h:1?client_id=a%20b&flag",
+    "mqtts://h",
+    "http://h",
+    "h:65536",
+    "h:+1",
+    "::1:1883",
+    "mqtt://h/topic",
+    "a b:1",
+];
+
+/// Packets in the notation of transcripts.
+const PACKETS: [&str; 16] = [
+    "CONNECT clean keep=10 user=u password='p w' expiry=60 rm=2 max=100 tam=5 problem=0 prop=n:v",
+    "CONNECT v311 c1 will=w will-payload=x will-qos=1 will-retain",
+    "CONNECT will=w will-payload='x' will-delay=5 will-prop=a:b level=6 name=MQTX",
+    "CONNACK 00 present expiry=1 rm=2 tam=4 keep=5 qos=1 retain=0 assigned=c",
+    "PUBLISH q1 id7 dup retain a/b 'x\\n\\0' expiry=1 alias=2 sub=1 format=1 prop=n:v",
+    "PUBLISH - 'x'*20 alias=1",
+    "PUBLISH ^$SYS/x '\\u{feff}\\xff'",
+    "PUBACK id7 10 reason=r prop=a:b",
+    "PUBREC id7",
+    "PUBREL id7 92",
+    "SUBSCRIBE id1 sub=5 a/b:2,nl,rap,rh1 $share/g/+/#:1",
+    "SUBACK id1 00/01 80",
+    "UNSUBSCRIBE id1 a ^b",
+    "UNSUBACK id1 00 11",
+    "DISCONNECT 04 expiry=5 reason=why",
+    "AUTH 18 method=m data=d",
+];
+
+impl Seeds {
+    /// For targets that read what people write.
+    fn texts(&mut self) {
+        for place in PLACES {
+            self.add("endpoint", &[place.as_bytes()]);
+        }
+        for packet in PACKETS {
+            self.add("notation", &[packet.as_bytes()]);
+            let scene = format!(
+                "scene s\nv5 MQTT-3.1.2-1\nv311\nneeds qos2\nA> CONNECT   A< CONNACK 00\nA> {packet}\nB< {packet} or nothing\nA! silent\nwait 2s\n"
+            );
+            self.add("scene", &[scene.as_bytes()]);
+        }
+        let file = Config::default_file();
+        self.add("config", &[file.as_bytes()]);
+        // Every option by itself, as the file shows it.
+        let mut section = "";
+        for line in file.lines().map(|line| line.trim_start_matches("# ")) {
+            if line.starts_with('[') {
+                section = line;
+            } else if line.contains(" = ") {
+                self.add(
+                    "config",
+                    &[section.as_bytes(), b"\n", line.as_bytes(), b"\n"],
+                );
             }
         }
     }
