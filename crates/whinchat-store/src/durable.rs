@@ -104,6 +104,8 @@ struct Shared {
     groups: AtomicU64,
     bytes: AtomicU64,
     is_full: AtomicBool,
+    /// Somebody makes files in advance, and knows whether there is room for them.
+    makes_room: AtomicBool,
     is_closed: AtomicBool,
     failure: OnceLock<LogFailure>,
     subscribers: Subscribers,
@@ -189,6 +191,7 @@ impl DurableLog {
             groups: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
+            makes_room: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             failure: OnceLock::new(),
             subscribers: Subscribers::default(),
@@ -209,6 +212,7 @@ impl DurableLog {
                 .spawn(move || shared.commit_until_closed())?,
         );
         let shared = Arc::clone(&self.shared);
+        shared.makes_room.store(true, Ordering::Relaxed);
         threads.push(
             thread::Builder::new()
                 .name("whinchat-log-room".to_owned())
@@ -349,6 +353,9 @@ impl Shared {
         self.pending_bytes
             .fetch_sub(std::mem::take(bytes), Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        if !self.makes_room.load(Ordering::Relaxed) {
+            self.is_full.store(false, Ordering::Relaxed);
+        }
         // Still with the right to commit, so that shards hear of commits in their order.
         let told = self.subscribers.lock();
         self.committed.store(*last, Ordering::Release);

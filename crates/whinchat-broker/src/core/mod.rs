@@ -11,6 +11,7 @@ pub(crate) mod connect;
 pub(crate) mod deliver;
 pub(crate) mod end;
 pub(crate) mod full_sessions;
+pub(crate) mod full_store;
 pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod limits_met;

@@ -101,8 +101,10 @@ enum Step {
 impl Shard {
     /// Called at the start of each turn.
     pub(crate) fn begin_records(&mut self) {
-        if let Some(segments) = self.commons.log.segments() {
+        let commons = Arc::clone(&self.commons);
+        if let Some(segments) = commons.log.segments() {
             self.records.begin_turn(segments.newest());
+            self.look_for_room(segments.is_full());
             if self.commons.log.failure().is_some() {
                 self.commons.log_failed.notify_waiters();
             }

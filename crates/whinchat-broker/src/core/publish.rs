@@ -99,6 +99,18 @@ impl Shard {
                 ..Routed::refused(PubAckReason::QuotaExceeded)
             };
         }
+        if self.has_no_room_for(publish.guarantee.qos(), publish.retain, topic) {
+            self.meet_limit(
+                slot,
+                session,
+                Limit::StorePercent,
+                &format_args!("{topic:?}"),
+            );
+            return Routed {
+                has_no_room: true,
+                ..Routed::refused(PubAckReason::QuotaExceeded)
+            };
+        }
         if self.is_refused(publish.guarantee.qos(), TopicName::from_validated(topic)) {
             self.meet_limit(
                 slot,
@@ -213,13 +225,17 @@ impl Shard {
             let is_own = kept.publisher == 0; // `$SYS` replaces what is there
             let has_memory = !self.memory_is_full || is_own || kept.payload.is_empty();
             let source = message.source.take();
-            let set = if has_memory {
-                retained.set(kept, source.clone(), &self.settings)
+            let has_room = !self.room.is_missing() || is_own || kept.payload.is_empty();
+            let no_room = |limit| {
+                let value = kept.size() as u64;
+                Err(NoRoom { limit, value })
+            };
+            let set = if !has_memory {
+                no_room(Limit::MemorySize)
+            } else if !has_room {
+                no_room(Limit::StorePercent)
             } else {
-                Err(NoRoom {
-                    limit: Limit::MemorySize,
-                    value: kept.size() as u64,
-                })
+                retained.set(kept, source.clone(), &self.settings)
             };
             match set {
                 Err(NoRoom { limit, value }) => {

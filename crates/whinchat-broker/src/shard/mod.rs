@@ -42,6 +42,7 @@ use crate::{
     core::{
         census::Census,
         deliver::Frames,
+        full_store::Room,
         keys::ShardId,
         limits_met::LimitLog,
         mail::{Mail, SlotKey},
@@ -78,6 +79,7 @@ pub(crate) struct Shard {
     pub(crate) scans: Scans,
     pub(crate) records: Records,
     pub(crate) moving: Option<Move>,
+    pub(crate) room: Room,
     pub(crate) limit_log: LimitLog,
     pub(crate) watch: Watch,
     /// The process is above its cap, as of the start of this turn.
@@ -138,6 +140,7 @@ impl Shard {
             frames: Frames::default(),
             scans: Scans::default(),
             moving: None,
+            room: Room::default(),
             records: Records::new(commons.log_is_awaited, commons.clock.clone()),
             limit_log: LimitLog::default(),
             watch: Watch::default(),

@@ -170,6 +170,9 @@ impl Shard {
         match decode(bytes, version, limits) {
             Ok(None) => (Flow::Continue, 0),
             Ok(Some((packet, used))) => {
+                if self.waits_for_room(index, &packet) {
+                    return (Flow::Pause, 0);
+                }
                 let packet_type = packet.packet_type();
                 self.metrics.packets_received.of(packet_type).increment();
                 self.metrics

@@ -76,6 +76,8 @@ pub(crate) enum Hold {
     Answers = 1 << 2,
     /// For its turn to take a session over.
     Turn = 1 << 3,
+    /// For room in the store.
+    Room = 1 << 4,
 }
 
 /// One connection.
