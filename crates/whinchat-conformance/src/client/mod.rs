@@ -59,6 +59,12 @@ pub trait Client {
     /// # Errors
     /// If no other can come, because the client has ended for instance.
     async fn accept(&mut self) -> io::Result<Self::Stream>;
+
+    /// Whether the client has ended in order. Asked when a connection ends without a word: the DISCONNECT of a client that
+    /// did not read all that it was sent may be lost.
+    async fn has_ended_well(&mut self) -> bool {
+        false
+    }
 }
 
 /// Why a run cannot begin.

@@ -1,6 +1,7 @@
 //! Plays one scene: we are the server, and the client does as it likes.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
@@ -51,6 +52,16 @@ enum Stop {
     NotOffered(String),
 }
 
+/// Why there is no connection as a step expects it.
+enum Unaccepted {
+    /// None came.
+    None(String),
+    /// It began with something else than a CONNECT, or with one that may not be.
+    Broken(String),
+    /// Its CONNECT is another one.
+    Wrong(String),
+}
+
 impl Stop {
     fn wrong(expected: impl Into<String>, received: impl Into<String>) -> Self {
         Self::Wrong {
@@ -98,7 +109,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             text: "settle (at the end of the scene)".to_owned(),
             action: Action::Settle,
         };
-        match self.listen(self.options.settle).await {
+        match self.listen(&mut client, self.options.settle).await {
             Ok(()) => Verdict::Passed,
             Err(stop) => self.verdict(&last, stop),
         }
@@ -143,7 +154,11 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             Action::Expect(_, alternatives) => self.expect(client, alternatives).await,
             Action::Maybe(_, packet) if packet.is_connect() => {
                 let accepted = self.accept(client, packet).await;
-                accepted.map_err(Stop::NotOffered)
+                accepted.map_err(|received| match received {
+                    Unaccepted::None(why) => Stop::NotOffered(why),
+                    Unaccepted::Wrong(_) => Stop::NotOffered(no_such(packet)),
+                    Unaccepted::Broken(why) => Stop::wrong("a CONNECT", why),
+                })
             }
             Action::Maybe(_, packet) => self.maybe(packet).await,
             Action::Cut(_) => {
@@ -153,9 +168,9 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             }
             Action::Wait(time) => {
                 self.record.push(format!("wait {}ms", time.as_millis()));
-                self.listen(*time).await
+                self.listen(client, *time).await
             }
-            Action::Settle => self.listen(self.options.settle).await,
+            Action::Settle => self.listen(client, self.options.settle).await,
             Action::ExpectEach(..) | Action::Silent(_) | Action::Open(_) => {
                 Err(Stop::wrong("a step that is played with clients", "another"))
             }
@@ -173,25 +188,27 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         &mut self,
         client: &mut C,
         expected: &Template,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unaccepted> {
         self.close();
+        let none = |why: String| Err(Unaccepted::None(why));
+        let broken = |why: String| Err(Unaccepted::Broken(why));
         let deadline = deadline(self.options.patience);
         let connect = loop {
             let stream = match timeout_at(deadline, client.accept()).await {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return Err(format!("no connection: {error}")),
-                Err(_) => return Err("no connection".to_owned()),
+                Ok(Err(error)) => return none(format!("no connection: {error}")),
+                Err(_) => return none("no connection".to_owned()),
             };
             let mut connection = Connection::unwatched(stream, self.version);
             let connect = match connection.next(deadline).await {
                 Incoming::Packet(Packet::Connect(connect)) => connect,
                 Incoming::Packet(packet) => {
-                    return Err(format!("{} in front of CONNECT", packet.packet_type()));
+                    return broken(format!("{} in front of CONNECT", packet.packet_type()));
                 }
                 // A client that looks whether somebody listens.
                 Incoming::End => continue,
-                Incoming::Nothing => return Err("a connection without CONNECT".to_owned()),
-                Incoming::Undecodable(bytes) => return Err(bytes),
+                Incoming::Nothing => return none("a connection without CONNECT".to_owned()),
+                Incoming::Undecodable(bytes) => return broken(bytes),
             };
             let written = format(
                 &Packet::Connect(connect.clone()),
@@ -211,8 +228,8 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             let refusal = refusal_of_version(connect.version);
             let _ = connection.send(&refusal, false, deadline).await;
         };
-        if let Err(broken) = check_connect(&connect) {
-            return Err(broken.to_string());
+        if let Err(rule) = check_connect(&connect) {
+            return broken(rule.to_string());
         }
         match &mut self.watch {
             Some(watch) => watch.reconnected(&connect),
@@ -224,6 +241,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             topic_alias: properties.topic_alias_maximum().unwrap_or(0),
         };
         self.matches(expected, &Packet::Connect(connect))
+            .map_err(Unaccepted::Wrong)
     }
 
     /// Whether it is what is expected; says why not, behind the packet.
@@ -265,7 +283,10 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             && packet.is_connect()
         {
             let accepted = self.accept(client, packet).await;
-            return accepted.map_err(|received| Stop::wrong("", received));
+            return accepted.map_err(|received| match received {
+                Unaccepted::None(why) | Unaccepted::Wrong(why) => Stop::wrong("", why),
+                Unaccepted::Broken(why) => Stop::wrong("a CONNECT", why),
+            });
         }
         // Of several alternatives our own client must choose the first.
         let considered = if self.options.strict {
@@ -299,6 +320,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
                 Incoming::End => {
                     let has_disconnected = self.has_disconnected();
                     self.close();
+                    self.is_gone |= closed.is_none() && client.has_ended_well().await;
                     return match closed {
                         None if self.is_gone => Err(self.not_open()),
                         None => Err(Stop::wrong("", "the end")),
@@ -350,6 +372,8 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             let is_right = last_word.map_or(Ok(()), |template| self.matches(template, packet));
             return match is_right {
                 Ok(()) => Ok(false),
+                // It has not looked at what we sent.
+                Err(_) if self.is_gone => Err(self.not_open()),
                 Err(why) => Err(Stop::wrong("", why)),
             };
         }
@@ -370,12 +394,6 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
     /// Waits for what the client may never do.
     async fn maybe(&mut self, expected: &Template) -> Result<(), Stop> {
         let deadline = deadline(self.options.patience);
-        let not_offered = || {
-            Stop::NotOffered(format!(
-                "the client sends no such {}",
-                expected.packet_type()
-            ))
-        };
         loop {
             match self.next(deadline, &[expected]).await? {
                 Incoming::Packet(packet) => {
@@ -385,20 +403,26 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
                     }
                     self.react(packet).await?;
                 }
-                Incoming::End | Incoming::Nothing => return Err(not_offered()),
+                Incoming::End | Incoming::Nothing => {
+                    return Err(Stop::NotOffered(no_such(expected)));
+                }
                 Incoming::Undecodable(bytes) => return Err(Stop::wrong("a packet", bytes)),
             }
         }
     }
 
     /// Answers all that comes within this time.
-    async fn listen(&mut self, time: std::time::Duration) -> Result<(), Stop> {
+    async fn listen<C: Client<Stream = S>>(
+        &mut self,
+        client: &mut C,
+        time: Duration,
+    ) -> Result<(), Stop> {
         let deadline = deadline(time);
         while self.open.is_some() {
             match self.next(deadline, &[]).await? {
                 Incoming::Packet(packet) => self.react(packet).await?,
                 Incoming::Nothing => return Ok(()),
-                Incoming::End if self.is_gone => self.close(),
+                Incoming::End if self.is_gone || client.has_ended_well().await => self.close(),
                 Incoming::End => return Err(Stop::wrong("that the connection lasts", "the end")),
                 Incoming::Undecodable(bytes) => return Err(Stop::wrong("a packet", bytes)),
             }
@@ -643,6 +667,10 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         }
         Ok(())
     }
+}
+
+fn no_such(expected: &Template) -> String {
+    format!("the client sends no such {}", expected.packet_type())
 }
 
 /// Topics for the filters of the SUBSCRIBE with this id, as far as they are granted.

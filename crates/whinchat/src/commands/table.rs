@@ -62,6 +62,12 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 scene`, `1,234 scenes`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
 /// Three digits that count.
 pub(crate) fn short(number: f64) -> String {
     match number.abs() {
@@ -80,6 +86,8 @@ mod tests {
     fn numbers_are_read_at_a_glance() {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "scene"), "1 scene");
+        assert_eq!(counted(1_000, "scene"), "1,000 scenes");
         assert_eq!(short(0.368), "0.37");
         assert_eq!(short(36.2), "36.2");
         assert_eq!(short(1_234.4), "1,234");

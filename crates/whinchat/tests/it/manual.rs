@@ -12,7 +12,7 @@ fn page(name: &str) -> String {
 #[test]
 fn every_option_is_listed() {
     let manual = page("tools.md");
-    for tool in ["pub", "sub", "rr", "bench"] {
+    for tool in ["pub", "sub", "rr", "bench", "conformance"] {
         let (_, help, _) = result(&whinchat(&[tool, "--help"]).output().unwrap());
         let mut count = 0;
         for line in help.lines() {
@@ -22,8 +22,8 @@ fn every_option_is_listed() {
             }
             let names = line.split([' ', ',']).filter(|word| word.starts_with('-'));
             for name in names {
-                // `-h` and `--help` of bench are clap's own.
-                if tool == "bench" && matches!(name, "-h" | "--help") {
+                // `-h` and `--help` of these two are clap's own.
+                if matches!(tool, "bench" | "conformance") && matches!(name, "-h" | "--help") {
                     continue;
                 }
                 let listed = [format!("`{name}`"), format!("`{name} ")];
@@ -87,7 +87,11 @@ fn run(broker: &Broker, script: &str) -> String {
             tool=$1; shift
             case $tool in
                 bench) scenario=$1; shift; exec '{program}' bench "$scenario" "127.0.0.1:$PORT" "$@" ;;
-                *) exec '{program}' "$tool" -p "$PORT" "$@" ;;
+                conformance)
+                    case $1 in mqtt://*) shift; set -- "127.0.0.1:$PORT" "$@" ;; esac
+                    exec '{program}' conformance "$@" ;;
+                # Who has a URL needs no port.
+                *) case $1 in -L) ;; *) set -- -p "$PORT" "$@" ;; esac; exec '{program}' "$tool" "$@" ;;
             esac
         "#
     );

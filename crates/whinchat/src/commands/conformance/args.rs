@@ -15,15 +15,19 @@ use crate::commands::tool::{Failure, LoginArgs, version};
 /// Scenes beside each other on our own broker, which is known to stand it.
 const OWN_JOBS: usize = 128;
 
-/// Plays every statement of MQTT 3.1, 3.1.1 and 5.0 against a broker, and tells which hold.
+/// Programs that are started beside each other.
+const CLIENT_JOBS: usize = 8;
+
+/// Plays every statement of MQTT 3.1, 3.1.1 and 5.0 against a broker or a client, and tells which hold.
 ///
 /// With a URL it judges the broker there. Without one it judges Whinchat's own broker, inside this process and in
-/// several set-ups, so that nothing is left out.
+/// several set-ups, so that nothing is left out. With --client it is the server, and judges whoever connects.
 ///
 /// Ends with 0 if nothing failed, with 1 if a statement failed or the broker cannot be reached, with 2 for wrong usage.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// The broker: mqtt://[USER[:PASSWORD]@]HOST[:PORT], HOST:PORT or unix:PATH.
+    #[arg(conflicts_with = "client")]
     url: Option<Url>,
 
     /// Only scenes and statements with this id: MQTT-3.3.1-2, 'MQTT-3.3.*', 'M31-*'. Repeatable.
@@ -54,10 +58,32 @@ pub(crate) struct Args {
     #[command(flatten)]
     login: LoginArgs,
     /// Threads of Whinchat's own broker.
-    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "url", help_heading = "The broker")]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with_all = ["url", "client"], help_heading = "The broker")]
     threads: u16,
 
-    /// Scenes that are played beside each other [default: 32, without a URL 128].
+    /// Judges a client instead of a broker.
+    #[arg(long, help_heading = "A client")]
+    client: bool,
+    /// Where the client is to connect.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "mqtt://127.0.0.1:0",
+        requires = "client",
+        help_heading = "A client"
+    )]
+    listen: Endpoint,
+    /// Starts the client for each scene, by the shell: {host}, {port}, {url} and {version} (5, 311, 31) stand for
+    /// where and how it is to connect. Without this option it has to connect by itself, again and again.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "client",
+        help_heading = "A client"
+    )]
+    run: Option<String>,
+
+    /// Scenes that are played beside each other [default: 32; 128 without a URL; 8 clients that are started].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "How it is played")]
     jobs: Option<u16>,
     /// How long to wait for what a step expects: 5s, 500ms.
@@ -123,6 +149,11 @@ pub(super) enum Judged {
     Broker { endpoint: Endpoint, setup: Setup },
     /// Our own broker, with so many threads.
     Own { threads: u16 },
+    /// Whoever connects here, or is started to do so.
+    Client {
+        listen: Endpoint,
+        command: Option<String>,
+    },
 }
 
 impl Args {
@@ -140,6 +171,8 @@ impl Args {
         options.settle = self.settle;
         if let Some(jobs) = self.jobs {
             options.jobs = jobs.into();
+        } else if self.client {
+            options.jobs = CLIENT_JOBS;
         } else if self.url.is_none() {
             options.jobs = OWN_JOBS;
         }
@@ -164,6 +197,15 @@ impl Args {
                 setup.denied = self.with.contains(&Prepared::Denied);
                 Judged::Broker { endpoint, setup }
             }
+            None if self.login.is_given() => {
+                return Err(Failure::Usage(
+                    "user name and password have a meaning only with the URL of a broker".into(),
+                ));
+            }
+            None if self.client => Judged::Client {
+                listen: self.listen,
+                command: self.run,
+            },
             None => {
                 options.strict = true;
                 Judged::Own {

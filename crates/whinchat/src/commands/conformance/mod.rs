@@ -3,10 +3,12 @@
 //! What a scene is and how it is played is the business of that crate; here is where the streams come from, and how
 //! the result is shown.
 //!
-//! Read first: [`args`] (what is asked for), [`own`] (the set-ups of our own broker), [`show`] (the tables).
+//! Read first: [`args`] (what is asked for), [`own`] (the set-ups of our own broker), [`clients`] (where clients come from),
+//! [`show`] (the tables).
 
 mod args;
 mod choice;
+mod clients;
 mod glob;
 mod guard;
 mod own;
@@ -23,15 +25,17 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use whinchat_conformance::{
     Options, Play, Played, Report, Run, RunError, Scene, Setup, Subject, Verdict, broker_scenes,
-    plays, run as play_all,
+    client_scenes, plays, run as play_all, run_clients,
 };
 use whinchat_transport::{DialOptions, Endpoint};
 
 use self::args::{Judged, Output, Task};
+use self::clients::ClientSource;
 use self::own::OWN_SETUPS;
 use self::target::SocketTarget;
 use super::progress::bar;
-use super::tool::Failure;
+use super::table::counted;
+use super::tool::{Failure, note};
 use crate::exit::{Exit, print};
 
 pub(crate) fn run(args: Args) -> Exit {
@@ -41,7 +45,11 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn judge(task: Task) -> Result<Exit, Failure> {
     let given = task.scenes()?;
-    let scenes = given.as_deref().unwrap_or_else(|| broker_scenes());
+    let (subject, built_in) = match task.judged {
+        Judged::Client { .. } => (Subject::Client, client_scenes()),
+        Judged::Broker { .. } | Judged::Own { .. } => (Subject::Broker, broker_scenes()),
+    };
+    let scenes = given.as_deref().unwrap_or(built_in);
     let plays: Vec<_> = plays(scenes)
         .into_iter()
         .filter(|play| {
@@ -68,13 +76,9 @@ fn judge(task: Task) -> Result<Exit, Failure> {
     let played = runtime.block_on(task.play(&plays, &progress));
     progress.clear();
     let (target, runs) = played?;
-    let report = Report::new(
-        Subject::Broker,
-        &target,
-        runs,
-        began.elapsed(),
-        |statement| task.choice.has_statement(statement),
-    );
+    let report = Report::new(subject, &target, runs, began.elapsed(), |statement| {
+        task.choice.has_statement(statement)
+    });
     deliver(&report, &target, began, &task.output)
 }
 
@@ -106,12 +110,48 @@ impl Task {
                 let played = play_on(endpoint, *setup, plays, &self.options, progress).await?;
                 Ok((endpoint.to_string(), vec![Run::new(played)]))
             }
+            Judged::Client { listen, command } => {
+                let source = ClientSource::new(listen.clone(), command.clone())
+                    .map_err(|error| Failure::Runtime(error.to_string()))?;
+                let played = self.play_clients(&source, plays, progress).await?;
+                let target = match command {
+                    Some(command) => format!("client `{command}`"),
+                    None => "client".to_owned(),
+                };
+                Ok((target, vec![Run::new(played)]))
+            }
             Judged::Own { threads } => {
                 let runs = self.play_own(*threads, plays, progress).await?;
                 let version = env!("CARGO_PKG_VERSION");
-                Ok((format!("whinchat {version} with {threads} threads"), runs))
+                Ok((
+                    format!(
+                        "whinchat {version} with {}",
+                        counted((*threads).into(), "thread")
+                    ),
+                    runs,
+                ))
             }
         }
+    }
+
+    async fn play_clients(
+        &self,
+        source: &ClientSource,
+        plays: &[Play<'_>],
+        progress: &Progress,
+    ) -> Result<Vec<Played>, Failure> {
+        let mut options = self.options.clone();
+        if !source.has_own_ports() {
+            options.jobs = 1;
+        }
+        if let Some(endpoint) = source.waits_at() {
+            progress.say(&format!(
+                "waiting for a client at {endpoint}, which has to connect again after each scene"
+            ));
+        }
+        run_clients(plays, source, &options, |played| progress.played(played))
+            .await
+            .map_err(|error| Failure::Runtime(error.to_string()))
     }
 
     /// Each scene in the first set-up of our own broker that it can be played in.
@@ -195,6 +235,11 @@ impl Progress {
             self.bar
                 .set_message(format!(", {} failed", self.failed.get()));
         }
+    }
+
+    /// A line for people, which the bar leaves alone.
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| note(text));
     }
 
     fn clear(&self) {

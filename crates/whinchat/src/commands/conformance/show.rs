@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use whinchat_conformance::{Count, Failure, ProtocolVersion, Report, Row, STATES, State};
 
-use crate::commands::table::{Table, grouped, short};
+use crate::commands::table::{Table, counted, grouped, short};
 
 /// Text for the terminal; `is_verbose` adds what came before each failure, and each scene that was not played.
 pub(super) fn text(report: &Report, target: &str, time: Duration, is_verbose: bool) -> String {
     let mut text = format!(
-        "{target}: {} scenes in {} s\n",
-        grouped(report.rows().len() as u64),
+        "{target}: {} in {} s\n",
+        counted(report.rows().len() as u64, "scene"),
         short(time.as_secs_f64())
     );
     for version in ProtocolVersion::ALL.into_iter().rev() {
@@ -111,7 +111,7 @@ fn left_out(report: &Report, is_verbose: bool) -> String {
             *reasons.entry(why).or_default() += 1;
         }
         for (why, scenes) in reasons {
-            text += &format!("{}: {why}: {} scenes\n", state.name(), grouped(scenes));
+            text += &format!("{}: {why}: {}\n", state.name(), counted(scenes, "scene"));
         }
     }
     if text.is_empty() {

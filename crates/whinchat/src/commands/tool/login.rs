@@ -38,6 +38,11 @@ pub(crate) struct Login {
 }
 
 impl LoginArgs {
+    /// Whether any of the options was given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.username.is_some() || self.password.is_some() || self.password_file.is_some()
+    }
+
     /// The options, else what the URL has, else the environment.
     ///
     /// # Errors
