@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use whinchat_codec::{PubAckReason, QoS};
+use whinchat_codec::{PubAckProperties, PubAckReason, QoS};
 use whinchat_session::{DeliveryOptions, IncomingPublish, Ticket};
 use whinchat_topic::{TopicFilter, TopicName};
 
 use super::message::{Group, Published, Routed};
-use super::server::{Number, Server, Session, Subscription};
+use super::server::{IN_WORDS, Number, Server, Session, Subscription};
 use crate::TestMessage;
 
 impl Server {
@@ -46,7 +46,16 @@ impl Server {
         };
         if let Some(id) = publish.guarantee.packet_id() {
             let (engine, state, outbox) = self.engine(number);
-            let answered = engine.acknowledge(now, state, id, reason, Ticket::NONE, outbox);
+            let in_words = PubAckProperties::new().with_reason_string(IN_WORDS);
+            let answered = engine.acknowledge_with(
+                now,
+                state,
+                id,
+                reason,
+                &in_words.expect("a short text"),
+                Ticket::NONE,
+                outbox,
+            );
             answered.expect("the engine has asked for it");
         }
     }

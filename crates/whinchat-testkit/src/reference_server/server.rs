@@ -15,6 +15,9 @@ use super::ending::Ending;
 use super::message::{Group, Outbox, Published, Routed};
 use super::offered::Offered;
 
+/// Said in acknowledgements, so that it is seen to be left out where it is not wanted or has no room.
+pub(super) const IN_WORDS: &str = "as the reference server sees it";
+
 /// The number of a connection.
 pub(super) type Number = u64;
 

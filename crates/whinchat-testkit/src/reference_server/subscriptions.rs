@@ -9,7 +9,7 @@ use whinchat_codec::{
 use whinchat_session::Ticket;
 use whinchat_topic::Subscribed;
 
-use super::server::{Number, Server, Subscription};
+use super::server::{IN_WORDS, Number, Server, Subscription};
 
 impl Server {
     pub(super) fn on_subscribe(&mut self, number: Number, subscribe: &SubscribeRef<'_>) {
@@ -37,7 +37,9 @@ impl Server {
         }
         let (engine, _, outbox) = self.engine(number);
         // A SUBACK that is longer than the client takes counts as sent. // v5 [MQTT-3.1.2-25]
-        let properties = SubAckProperties::new();
+        let properties = SubAckProperties::new()
+            .with_reason_string(IN_WORDS)
+            .expect("a short text");
         engine
             .suback(
                 now,
@@ -115,7 +117,9 @@ impl Server {
             .map(|text| self.unsubscribe(&session, text))
             .collect();
         let (engine, _, outbox) = self.engine(number);
-        let properties = UnsubAckProperties::new();
+        let properties = UnsubAckProperties::new()
+            .with_reason_string(IN_WORDS)
+            .expect("a short text");
         // As for SUBACK.
         engine
             .unsuback(
