@@ -22,7 +22,7 @@ pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
 pub use stepped::SteppedBroker;
-pub use store::Store;
+pub use store::{Store, UnreadableGroup, check_group, record_name};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

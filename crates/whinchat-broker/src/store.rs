@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use whinchat_store::{DurableLog, DurableLogOptions, Log, OpenError, disk::Disk};
+use whinchat_store::{DurableLog, DurableLogOptions, Log, OpenError, RecordKind, disk::Disk};
 
 use crate::{
     clock::Clock,
-    core::{checkpoint::Checkpoint, replay::Replay},
+    core::{
+        checkpoint::Checkpoint,
+        records::{self, read::BadRecord},
+        replay::{self, Replay, ReplayError},
+    },
 };
 
 /// A durable log that a broker begins with and goes on with.
@@ -79,6 +83,34 @@ impl Store {
     }
 }
 
+/// Whether a broker could read the records of this group.
+///
+/// # Errors
+///
+/// With the first record that it could not read.
+pub fn check_group(records: &[u8]) -> Result<(), UnreadableGroup> {
+    replay::check(records).map_err(UnreadableGroup)
+}
+
+/// How `docs/records.md` calls a kind of records; `None` for one that this release does not know.
+#[must_use]
+pub fn record_name(kind: RecordKind) -> Option<&'static str> {
+    records::name(kind)
+}
+
+/// Why a group cannot be read, though its checksum is right.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct UnreadableGroup(ReplayError);
+
+impl UnreadableGroup {
+    /// A later release wrote it: there is nothing wrong with it.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self.0, ReplayError::Record(BadRecord::Unknown { .. }))
+    }
+}
+
 fn reader(
     replay: &mut Replay,
     mut progress: Option<Progress>,
@@ -89,7 +121,7 @@ fn reader(
             let (done, all) = group.progress;
             progress(done, all);
         }
-        Ok(replay.group(group.records)?)
+        Ok(replay.group(group.records).map_err(UnreadableGroup)?)
     }
 }
 

@@ -129,6 +129,44 @@ pub fn allocate(disk: &dyn Disk, name: &str, size: u64) -> io::Result<Arc<dyn Di
     }
 }
 
+/// Copies all files of `from` to `to`, which has none of their names, and makes them safe from a loss of power.
+///
+/// `progress` is called with the bytes that were copied, and that there are.
+///
+/// # Errors
+/// What the disks answer. What was copied stays.
+pub fn copy_all(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    mut progress: impl FnMut(u64, u64),
+) -> io::Result<()> {
+    let mut files = Vec::new();
+    let mut total = 0;
+    for name in from.list()? {
+        let file = from.open(&name)?;
+        total += file.size()?;
+        files.push((name, file));
+    }
+    let mut copied = 0;
+    let mut buffer = vec![0; 1 << 20];
+    for (name, file) in files {
+        let copy = to.create(&name)?;
+        let mut offset = 0;
+        loop {
+            let read = read_full(&*file, &mut buffer, offset)?;
+            if read == 0 {
+                break;
+            }
+            write_all(&*copy, &buffer[..read], offset)?;
+            offset += read as u64;
+            progress(copied + offset, total);
+        }
+        copied += offset;
+        copy.sync()?;
+    }
+    to.sync_names()
+}
+
 fn fill(file: &dyn DiskFile, size: u64) -> io::Result<()> {
     static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
     let mut offset = 0;

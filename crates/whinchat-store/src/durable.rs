@@ -12,8 +12,11 @@
 mod commit;
 mod place;
 mod recovery;
+mod repair;
+mod salvage;
 mod segment;
 mod segments;
+mod verify;
 
 use std::{
     error::Error,
@@ -43,6 +46,8 @@ use self::{
 pub use self::{
     place::Place,
     recovery::{Damage, OpenError, Recovered, Replayed},
+    repair::{Dropped, Repaired, Verdict, repair},
+    verify::{Verified, verify},
 };
 
 /// How a [`DurableLog`] is kept.

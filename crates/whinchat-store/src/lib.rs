@@ -44,8 +44,8 @@ mod subscribers;
 
 pub use delayed::DelayedLog;
 pub use durable::{
-    Commit, Damage, Durability, DurableLog, DurableLogOptions, OpenError, Place, Recovered,
-    Replayed,
+    Commit, Damage, Dropped, Durability, DurableLog, DurableLogOptions, OpenError, Place,
+    Recovered, Repaired, Replayed, Verdict, Verified, repair, verify,
 };
 pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Wake};
 pub use memory::MemoryLog;

@@ -65,6 +65,32 @@ const ABSENCE: RecordKind = RecordKind::required(17);
 const STATE: RecordKind = RecordKind::required(18);
 const NUMBERS: RecordKind = RecordKind::required(19);
 
+/// How `docs/records.md` calls a kind.
+pub(crate) fn name(kind: RecordKind) -> Option<&'static str> {
+    Some(match kind {
+        MESSAGE => "MESSAGE",
+        ROUTE => "ROUTE",
+        SESSION => "SESSION",
+        SESSION_END => "SESSION_END",
+        SUBSCRIBED => "SUBSCRIBED",
+        UNSUBSCRIBED => "UNSUBSCRIBED",
+        RETAIN => "RETAIN",
+        SENT => "SENT",
+        ACKED => "ACKED",
+        PUBREC_RECEIVED => "PUBREC_RECEIVED",
+        COMPLETED => "COMPLETED",
+        RECEIVED => "RECEIVED",
+        RELEASED => "RELEASED",
+        WILL => "WILL",
+        WILL_END => "WILL_END",
+        DROPPED => "DROPPED",
+        ABSENCE => "ABSENCE",
+        STATE => "STATE",
+        NUMBERS => "NUMBERS",
+        _ => return None,
+    })
+}
+
 /// The records of one turn, and the ticket under which their effects wait.
 ///
 /// A ticket counts this shard's turns that recorded something; which position of the log it got is

@@ -22,12 +22,20 @@ use super::{Disk, DiskFile};
 /// The file that the holder of the folder keeps locked.
 const LOCK: &str = "lock";
 
-/// A folder that one process holds: made or checked, and locked until it is dropped.
+/// A folder that is held: made or checked, and locked until it is dropped.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
     folder: Arc<OwnedFd>,
-    _lock: OwnedFd,
+    access: Access,
+    _lock: Option<OwnedFd>,
+}
+
+/// What its holder does with the files of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Write,
+    Read,
 }
 
 /// Why a folder cannot be used.
@@ -79,20 +87,35 @@ impl DataDirectory {
     /// # Errors
     /// If it is in use, a symbolic link, open to others, or the operating system refuses. Nothing in the folder was changed then.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        if let Err(Errno::NOENT) = open_folder(path) {
+            make(path)?;
+        }
+        Self::hold(path, Access::Write)
+    }
+
+    /// As [`open`](Self::open), but the folder must be there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if there is no such folder.
+    pub fn open_existing(path: &Path) -> Result<Self, DirectoryError> {
+        Self::hold(path, Access::Write)
+    }
+
+    /// Takes the folder at `path` for reading: nothing in it can be changed, nor is a lock made. Others may read it meanwhile, nobody may write.
+    ///
+    /// # Errors
+    /// As [`open_existing`](Self::open_existing).
+    pub fn read(path: &Path) -> Result<Self, DirectoryError> {
+        Self::hold(path, Access::Read)
+    }
+
+    fn hold(path: &Path, access: Access) -> Result<Self, DirectoryError> {
         let failed = |what, error: Errno| DirectoryError::Io {
             what,
             path: path.to_owned(),
             error: error.into(),
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
-                make(path)?;
-                rustix::fs::open(path, flags, Mode::empty())
-            }
-            opened => opened,
-        };
-        let folder = match folder {
+        let folder = match open_folder(path) {
             Ok(folder) => folder,
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(no_folder(path)),
             Err(error) => return Err(failed("open", error)),
@@ -107,23 +130,34 @@ impl DataDirectory {
                 mode,
             });
         }
-        let lock = rustix::fs::openat(
-            &folder,
-            LOCK,
-            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::RUSR | Mode::WUSR,
-        )
-        .map_err(|error| match error {
-            Errno::LOOP => DirectoryError::SymbolicLink {
-                path: path.join(LOCK),
-            },
-            error => failed("write to", error),
-        })?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        let (flags, lock) = match access {
+            Access::Write => (
+                OFlags::RDWR | OFlags::CREATE,
+                FlockOperation::NonBlockingLockExclusive,
+            ),
+            Access::Read => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
+        };
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&folder, LOCK, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Some(file),
+            // A copy that no broker has used.
+            Err(Errno::NOENT) if access == Access::Read => None,
+            Err(Errno::LOOP) => {
+                return Err(DirectoryError::SymbolicLink {
+                    path: path.join(LOCK),
+                });
+            }
+            Err(error) => return Err(failed("open the lock of", error)),
+        };
+        match file
+            .as_ref()
+            .map_or(Ok(()), |file| rustix::fs::flock(file, lock))
+        {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 folder: Arc::new(folder),
-                _lock: lock,
+                access,
+                _lock: file,
             }),
             Err(Errno::WOULDBLOCK) => Err(DirectoryError::Busy {
                 path: path.to_owned(),
@@ -144,8 +178,14 @@ impl DataDirectory {
         Directory {
             path: self.path.clone(),
             folder: Arc::clone(&self.folder),
+            access: self.access,
         }
     }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Makes the folder and what is missing above it, each readable by its owner alone whatever the umask says.
@@ -198,11 +238,23 @@ fn no_folder(path: &Path) -> DirectoryError {
 pub struct Directory {
     path: PathBuf,
     folder: Arc<OwnedFd>,
+    access: Access,
 }
 
 impl Directory {
+    fn may_change(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
+    }
+
     fn open_file(&self, name: &str, more: OFlags) -> io::Result<Arc<dyn DiskFile>> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+        let access = match self.access {
+            Access::Write => OFlags::RDWR,
+            Access::Read => OFlags::RDONLY,
+        };
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
         let file = rustix::fs::openat(&*self.folder, name, flags, Mode::RUSR | Mode::WUSR)?;
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
         if kind == FileType::RegularFile {
@@ -230,6 +282,7 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.may_change()?;
         self.open_file(name, OFlags::CREATE | OFlags::EXCL)
     }
 
@@ -238,6 +291,7 @@ impl Disk for Directory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.may_change()?;
         Ok(rustix::fs::unlinkat(&*self.folder, name, AtFlags::empty())?)
     }
 

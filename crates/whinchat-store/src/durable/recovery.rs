@@ -168,9 +168,9 @@ pub(crate) struct Opened {
 }
 
 /// One file with its header.
-struct Found {
-    file: LogFile,
-    header: Header,
+pub(super) struct Found {
+    pub(super) file: LogFile,
+    pub(super) header: Header,
 }
 
 /// Reads the whole log, oldest group first.
@@ -180,7 +180,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
         mut free,
         next_name,
     } = files(&*disk)?;
-    found.sort_by_key(|found| found.header.epoch);
+    free.extend(in_force(&mut found).into_iter().map(|waiting| waiting.file));
     let oldest = found.last().map_or(1, |newest| newest.header.oldest_epoch);
     let needed_from = found.partition_point(|found| found.header.epoch < oldest);
     free.extend(found.drain(..needed_from).map(|unneeded| unneeded.file));
@@ -206,7 +206,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
                 },
             ));
         }
-        load(&*disk, segment, &mut bytes)?;
+        load(&*disk, &segment.file, segment.header.size, &mut bytes)?;
         let end = found.get(index + 1).map(|next| next.header.first_sequence);
         let mut at = HEADER_BYTES as usize;
         while Some(next_sequence) != end {
@@ -274,35 +274,22 @@ struct Files {
     next_name: u64,
 }
 
+/// Sorts by epoch and takes out the segments of a row that was never finished: they wait for a later one that is not there.
+pub(super) fn in_force(found: &mut Vec<Found>) -> Vec<Found> {
+    found.sort_by_key(|found| found.header.epoch);
+    let last = found.iter().rposition(|found| !found.header.waits);
+    found.split_off(last.map_or(0, |last| last + 1))
+}
+
 fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
-    let io = |what, file: &str, error| OpenError::Io {
-        what,
-        file: disk.describe(file),
-        error,
-    };
     let mut files = Files {
         found: Vec::new(),
         free: Vec::new(),
         next_name: 0,
     };
-    for name in disk.list().map_err(|error| io("list", "", error))? {
-        let number = name
-            .strip_prefix("log-")
-            .and_then(|text| text.parse::<u64>().ok());
-        let Some(number) = number else {
-            continue;
-        };
+    each_file(disk, |number, file, opening| {
         files.next_name = files.next_name.max(number + 1);
-        let file = disk.open(&name).map_err(|error| io("open", &name, error))?;
-        let size = file.size().map_err(|error| io("look at", &name, error))?;
-        let mut block = [0; 512];
-        let read = read_full(&*file, &mut block, 0).map_err(|error| io("read", &name, error))?;
-        let file = LogFile {
-            name: Arc::from(name),
-            file,
-            size,
-        };
-        match Opening::decode(&block[..read]) {
+        match opening {
             Opening::Unused => files.free.push(file),
             Opening::Header(header) => files.found.push(Found { file, header }),
             Opening::Newer(found) => {
@@ -313,10 +300,42 @@ fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
             }
             Opening::Damaged => return Err(damaged(disk, &file, 0, Damage::Header)),
         }
-    }
+        Ok(())
+    })?;
     // A file whose allocation was cut is too short for a segment.
     files.free.retain(|file| file.size > HEADER_BYTES);
     Ok(files)
+}
+
+/// Calls `visit` for each file of the log, in no order: with the number in its name, and what it begins with.
+pub(super) fn each_file(
+    disk: &dyn Disk,
+    mut visit: impl FnMut(u64, LogFile, Opening) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let io = |what, file: &str, error| OpenError::Io {
+        what,
+        file: disk.describe(file),
+        error,
+    };
+    for name in disk.list().map_err(|error| io("list", "", error))? {
+        let number = name
+            .strip_prefix("log-")
+            .and_then(|text| text.parse::<u64>().ok());
+        let Some(number) = number else {
+            continue;
+        };
+        let file = disk.open(&name).map_err(|error| io("open", &name, error))?;
+        let size = file.size().map_err(|error| io("look at", &name, error))?;
+        let mut block = [0; 512];
+        let read = read_full(&*file, &mut block, 0).map_err(|error| io("read", &name, error))?;
+        let file = LogFile {
+            name: Arc::from(name),
+            file,
+            size,
+        };
+        visit(number, file, Opening::decode(&block[..read]))?;
+    }
+    Ok(())
 }
 
 /// The row of needed segments has no gap, no double and one owner.
@@ -344,12 +363,17 @@ fn check_row(disk: &dyn Disk, found: &[Found], oldest: u64) -> Result<(), OpenEr
     Ok(())
 }
 
-fn load(disk: &dyn Disk, segment: &Found, bytes: &mut Vec<u8>) -> Result<(), OpenError> {
-    let size = usize::try_from(segment.header.size).unwrap_or(usize::MAX);
+pub(super) fn load(
+    disk: &dyn Disk,
+    file: &LogFile,
+    size: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), OpenError> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     bytes.resize(size, 0);
-    let read = read_full(&*segment.file.file, bytes, 0).map_err(|error| OpenError::Io {
+    let read = read_full(&*file.file, bytes, 0).map_err(|error| OpenError::Io {
         what: "read",
-        file: disk.describe(&segment.file.name),
+        file: disk.describe(&file.name),
         error,
     })?;
     bytes.truncate(read);
@@ -357,7 +381,7 @@ fn load(disk: &dyn Disk, segment: &Found, bytes: &mut Vec<u8>) -> Result<(), Ope
 }
 
 /// Whether a group behind `at` says that group `sequence` was synced.
-fn was_synced(bytes: &[u8], at: usize, epoch: u64, sequence: u64) -> bool {
+pub(super) fn was_synced(bytes: &[u8], at: usize, epoch: u64, sequence: u64) -> bool {
     (at..bytes.len())
         .step_by(8)
         .filter_map(|at| group_at(bytes, at, epoch))

@@ -4,7 +4,7 @@
 //! header, in a block of 4096 bytes           group, at a multiple of 8
 //!  0  "WHINLOG\0"                              0  CRC32C of the segment's epoch and of bytes 4..
 //!  8  format           u32                     4  length of the records   u32
-//! 12  0                u32                     8  sequence                u64
+//! 12  waits            u32                     8  sequence                u64
 //! 16  log              u64                    16  synced                  u64
 //! 24  epoch            u64                    24  records ..., zeros up to a multiple of 8
 //! 32  first sequence   u64
@@ -39,6 +39,8 @@ pub(crate) struct Header {
     /// The oldest epoch that was needed when this segment began.
     pub(crate) oldest_epoch: u64,
     pub(crate) size: u64,
+    /// It counts only together with a later segment that does not wait: part of a row that comes into force at once.
+    pub(crate) waits: bool,
 }
 
 /// What the first block of a file is.
@@ -59,6 +61,7 @@ impl Header {
         let mut block = [0; 512];
         block[..8].copy_from_slice(MAGIC);
         block[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        block[12] = u8::from(self.waits);
         for (place, number) in [
             self.log,
             self.epoch,
@@ -109,6 +112,7 @@ impl Opening {
             first_sequence: number(2),
             oldest_epoch: number(3),
             size: number(4),
+            waits: used[12] != 0,
         })
     }
 }
@@ -187,10 +191,16 @@ mod tests {
         first_sequence: 100,
         oldest_epoch: 2,
         size: 65_536,
+        waits: false,
     };
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_not_otherwise() {
+        let waiting = Header {
+            waits: true,
+            ..HEADER
+        };
+        assert_eq!(Opening::decode(&waiting.encode()), Opening::Header(waiting));
         let block = HEADER.encode();
         assert_eq!(Opening::decode(&block), Opening::Header(HEADER));
         for bit in 0..60 * 8 {

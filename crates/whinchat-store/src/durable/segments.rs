@@ -126,6 +126,7 @@ impl Segments {
             first_sequence,
             oldest_epoch: self.oldest.min(epoch),
             size: file.size,
+            waits: false,
         };
         let written = write_all(&*file.file, &header.encode(), 0).and_then(|()| file.file.sync());
         if let Err(error) = written {

@@ -8,7 +8,7 @@ use std::{
 
 use whinchat_store::{
     DurableLog, DurableLogOptions, OpenError,
-    disk::{DataDirectory, DirectoryError},
+    disk::{DataDirectory, DirectoryError, Disk as _},
 };
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -106,4 +106,35 @@ fn a_file_or_a_folder_that_others_may_change_is_refused() {
         0,
         "nothing was changed"
     );
+}
+
+#[test]
+fn readers_share_a_folder_and_change_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    let error = DataDirectory::read(&path).unwrap_err();
+    assert!(
+        matches!(error, DirectoryError::Io { what: "open", .. }),
+        "{error}"
+    );
+    assert!(DataDirectory::open_existing(&path).is_err());
+    assert!(!path.exists(), "nobody made it");
+
+    drop(DataDirectory::open(&path).unwrap());
+    let reader = DataDirectory::read(&path).unwrap();
+    DataDirectory::read(&path).unwrap();
+    let error = DataDirectory::open(&path).unwrap_err();
+    assert!(matches!(error, DirectoryError::Busy { .. }), "{error}");
+    assert!(reader.disk().create("log-000000").is_err());
+    assert!(reader.disk().remove("lock").is_err());
+    drop(reader);
+
+    let writer = DataDirectory::open_existing(&path).unwrap();
+    let error = DataDirectory::read(&path).unwrap_err();
+    assert!(matches!(error, DirectoryError::Busy { .. }), "{error}");
+    drop(writer);
+
+    fs::remove_file(path.join("lock")).unwrap();
+    DataDirectory::read(&path).unwrap();
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "no lock was made");
 }

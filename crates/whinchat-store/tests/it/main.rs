@@ -10,3 +10,5 @@ mod delayed;
 mod directory;
 mod durable;
 mod record;
+mod repair;
+mod verify;

@@ -8,6 +8,7 @@ mod publish;
 mod quantity;
 mod rr;
 mod serve;
+mod store;
 mod sub;
 mod table;
 mod tool;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Conformance(Box<conformance::Args>),
     /// Checks a configuration, or prints the default one.
     Config(config::Args),
+    /// Looks after the data directory of a broker.
+    Store(store::Args),
 }
 
 impl Command {
@@ -41,6 +44,7 @@ impl Command {
             Self::Bench(args) => bench::run(*args),
             Self::Conformance(args) => conformance::run(*args),
             Self::Config(args) => config::run(args),
+            Self::Store(args) => store::run(args),
         }
     }
 }

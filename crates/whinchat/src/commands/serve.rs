@@ -12,13 +12,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use whinchat_broker::{
-    Broker, BrokerHandle, Store,
+    Broker, BrokerHandle, StartError, Store,
     config::{Config, ConfigError, ListenerConfig, LogFormat, LogLevel},
 };
 use whinchat_store::{DurableLogOptions, disk::DataDirectory};
 use whinchat_transport::Endpoint;
 
 use crate::{
+    commands::store,
     exit::{Exit, print},
     logging::{self, LevelHandle},
 };
@@ -152,7 +153,14 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
     let broker = match builder.start() {
         Ok(broker) => broker,
         Err(error) if error.is_configuration() => return Exit::Usage.with_error(error),
-        Err(error) if error.is_data() => return Exit::Data.with_error(error),
+        Err(error) if error.is_data() => {
+            return match (&error, args.data_dir.as_deref()) {
+                (StartError::Store(found), Some(path)) if store::is_damage(found) => {
+                    Exit::Data.with_error(format_args!("{error}\n{}", store::advice(path)))
+                }
+                _ => Exit::Data.with_error(error),
+            };
+        }
         Err(error) => return Exit::Runtime.with_error(error),
     };
     if print(&banner::text(

@@ -53,9 +53,18 @@ impl Broker {
         self
     }
 
+    /// Keeps what must survive in this folder.
+    pub(crate) fn start_in(data: &std::path::Path) -> Self {
+        Self::spawn(whinchat(&["serve", "--data-dir"]).arg(data))
+    }
+
     fn start_with(arguments: &[&str]) -> Self {
-        let mut child = whinchat(&["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
-            .args(arguments)
+        Self::spawn(whinchat(&["serve", "--ephemeral"]).args(arguments))
+    }
+
+    fn spawn(serve: &mut Command) -> Self {
+        let mut child = serve
+            .args(["--listen", "127.0.0.1:0"])
             .env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

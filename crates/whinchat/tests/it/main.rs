@@ -19,6 +19,7 @@ mod manual;
 mod publish;
 mod rr;
 mod serve;
+mod store;
 mod sub;
 mod tutorial;
 mod usage;

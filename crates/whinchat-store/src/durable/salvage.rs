@@ -1,0 +1,308 @@
+//! Which groups of a damaged log are still valid: the reader that goes on where an opening ends.
+//!
+//! Behind a hole it looks for the next group that has this segment's epoch under its CRC and a sequence that can follow; the end of the last segment is judged
+//! as an opening judges it. A file without a valid header is tried with the epochs that are missing.
+
+use std::sync::Arc;
+
+use crate::disk::Disk;
+
+use super::{
+    place::padded,
+    recovery::{Found, OpenError, each_file, in_force, load, was_synced},
+    repair::Dropped,
+    segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Opening, group_at},
+    segments::LogFile,
+};
+
+/// The files of a log that may be damaged.
+pub(super) struct Look {
+    pub(super) log: u64,
+    pub(super) largest_epoch: u64,
+    pub(super) next_name: u64,
+    /// Names of files without a valid header.
+    pub(super) damaged: Vec<Arc<str>>,
+    /// Names of all others.
+    pub(super) others: Vec<Arc<str>>,
+    /// What may hold groups that are needed, oldest first.
+    sources: Vec<Source>,
+    /// Files without a valid header that begin with no group of an epoch that is missing.
+    unknown: Vec<Arc<str>>,
+    /// The oldest epoch that is needed.
+    oldest: u64,
+}
+
+/// A file and the epoch that its groups have.
+struct Source {
+    file: LogFile,
+    epoch: u64,
+    /// Bytes of the segment.
+    size: u64,
+    first_sequence: u64,
+    has_header: bool,
+}
+
+/// Something that was found, in the order of the log.
+pub(super) enum Salvaged<'a> {
+    Group {
+        file: &'a str,
+        offset: u64,
+        sequence: u64,
+        records: &'a [u8],
+    },
+    Dropped(Dropped),
+}
+
+/// Reads all headers.
+pub(super) fn look(disk: &dyn Disk) -> Result<Look, OpenError> {
+    let mut found = Vec::new();
+    let mut without_header = Vec::new();
+    let mut others = Vec::new();
+    let mut next_name = 0;
+    each_file(disk, |number, file, opening| {
+        next_name = next_name.max(number + 1);
+        match opening {
+            Opening::Newer(format) => {
+                return Err(OpenError::Newer {
+                    file: disk.describe(&file.name),
+                    found: format,
+                });
+            }
+            Opening::Damaged => without_header.push(file),
+            Opening::Unused => others.push(Arc::clone(&file.name)),
+            Opening::Header(header) => {
+                others.push(Arc::clone(&file.name));
+                found.push(Found { file, header });
+            }
+        }
+        Ok(())
+    })?;
+    let waiting = in_force(&mut found);
+    let largest = |found: &[Found]| found.iter().map(|found| found.header.epoch).max();
+    let newest = largest(&found).unwrap_or(0);
+    let oldest = found.last().map_or(1, |newest| newest.header.oldest_epoch);
+    found.retain(|found| found.header.epoch >= oldest);
+    if let Some(other) = found
+        .iter()
+        .find(|other| other.header.log != found[0].header.log)
+    {
+        return Err(OpenError::Foreign {
+            file: disk.describe(&other.file.name),
+            other: disk.describe(&found[0].file.name),
+        });
+    }
+    let log = found
+        .first()
+        .map_or_else(|| fastrand::u64(1..), |first| first.header.log);
+    // The epochs that a file without a header may have: those that nobody has, and the next ones.
+    let mut candidates: Vec<u64> = Vec::new();
+    let mut expected = oldest;
+    for found in &found {
+        candidates.extend((expected..found.header.epoch).take(without_header.len()));
+        expected = found.header.epoch + 1;
+    }
+    candidates.extend((expected..).take(without_header.len()));
+    let mut sources: Vec<Source> = found
+        .into_iter()
+        .map(|Found { file, header }| Source {
+            size: header.size.min(file.size),
+            file,
+            epoch: header.epoch,
+            first_sequence: header.first_sequence,
+            has_header: true,
+        })
+        .collect();
+    let mut damaged = Vec::new();
+    let mut unknown = Vec::new();
+    let mut bytes = Vec::new();
+    for file in without_header {
+        damaged.push(Arc::clone(&file.name));
+        load(disk, &file, file.size, &mut bytes)?;
+        // The first group stands at a place that is known; it tells epoch and sequence, or nothing does.
+        let first = candidates.iter().find_map(|epoch| {
+            let group = group_at(&bytes, HEADER_BYTES as usize, *epoch)?;
+            Some((*epoch, group.sequence))
+        });
+        match first {
+            Some((epoch, first_sequence)) => sources.push(Source {
+                size: file.size,
+                file,
+                epoch,
+                first_sequence,
+                has_header: false,
+            }),
+            None => unknown.push(file.name),
+        }
+    }
+    sources.sort_by_key(|source| source.epoch);
+    Ok(Look {
+        log,
+        largest_epoch: newest.max(largest(&waiting).unwrap_or(0)) + damaged.len() as u64,
+        next_name,
+        damaged,
+        others,
+        sources,
+        unknown,
+        oldest,
+    })
+}
+
+/// Visits the valid groups in order, and what lies between them.
+pub(super) fn walk(
+    disk: &dyn Disk,
+    look: &Look,
+    mut progress: impl FnMut(u64, u64),
+    visit: impl FnMut(Salvaged<'_>) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let total = look.sources.iter().map(|source| source.size).sum();
+    let mut read = 0;
+    let mut bytes = Vec::new();
+    let mut walk = Walk { settled: 0, visit };
+    if let Some(first) = look.sources.first() {
+        walk.settled = first.first_sequence - 1;
+        if first.epoch > look.oldest {
+            walk.dropped(Dropped::Segments {
+                first: look.oldest,
+                last: first.epoch - 1,
+                before: disk.describe(&first.file.name),
+            })?;
+        }
+    }
+    for (index, source) in look.sources.iter().enumerate() {
+        let file = disk.describe(&source.file.name);
+        if source.first_sequence > walk.settled + 1 {
+            walk.dropped(Dropped::Missing {
+                first: walk.settled + 1,
+                last: source.first_sequence - 1,
+                before: file.clone(),
+            })?;
+            walk.settled = source.first_sequence - 1;
+        }
+        load(disk, &source.file, source.size, &mut bytes)?;
+        let next = look.sources.get(index + 1);
+        let kept = walk.segment(&file, &bytes, source.epoch, next, |at| {
+            progress(read + at as u64, total);
+        })?;
+        if !source.has_header {
+            walk.dropped(Dropped::Header { file, kept })?;
+        }
+        read += source.size;
+    }
+    for name in &look.unknown {
+        let file = disk.describe(name);
+        walk.dropped(Dropped::Header { file, kept: 0 })?;
+    }
+    Ok(())
+}
+
+struct Walk<V> {
+    /// The last sequence that was kept, or told as missing.
+    settled: u64,
+    visit: V,
+}
+
+impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
+    fn dropped(&mut self, dropped: Dropped) -> Result<(), OpenError> {
+        (self.visit)(Salvaged::Dropped(dropped))
+    }
+
+    /// Goes through one segment; how many of its groups are valid.
+    fn segment(
+        &mut self,
+        file: &str,
+        bytes: &[u8],
+        epoch: u64,
+        next: Option<&Source>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<u64, OpenError> {
+        let end = next.map(|next| next.first_sequence);
+        let mut valid = 0;
+        let mut at = HEADER_BYTES as usize;
+        while end != Some(self.settled + 1) {
+            progress(at);
+            let expected = self.settled + 1;
+            if let Some(group) =
+                group_at(bytes, at, epoch).filter(|group| group.sequence == expected)
+            {
+                (self.visit)(Salvaged::Group {
+                    file,
+                    offset: (at + GROUP_HEADER_BYTES) as u64,
+                    sequence: group.sequence,
+                    records: group.records,
+                })?;
+                valid += 1;
+                self.settled = expected;
+                at += group.size;
+                continue;
+            }
+            if next.is_none() && !was_synced(bytes, at, epoch, expected) {
+                // As an opening cuts it.
+                let rest = bytes.get(at..).unwrap_or_default();
+                if rest.iter().any(|byte| *byte != 0) {
+                    let (file, from) = (file.to_owned(), at as u64);
+                    self.dropped(Dropped::Tail { file, from })?;
+                }
+                break;
+            }
+            let resumed = resume(bytes, at, epoch, self.settled, end);
+            let (to, behind) = match (resumed, next) {
+                (Some((to, sequence)), _) => (to, sequence),
+                (None, Some(next)) if next.epoch <= epoch + 1 => (bytes.len(), next.first_sequence),
+                // What is missing may have stood in a segment that is missing too.
+                (None, _) => break,
+            };
+            if behind > expected {
+                self.dropped(Dropped::Groups {
+                    file: file.to_owned(),
+                    from: at as u64,
+                    to: to as u64,
+                    first: expected,
+                    last: behind - 1,
+                })?;
+                self.settled = behind - 1;
+            }
+            if resumed.is_none() {
+                break;
+            }
+            at = to;
+        }
+        Ok(valid)
+    }
+}
+
+/// Where the next valid group behind a hole at `at` is, and its sequence.
+///
+/// Where the length of the bad group leads to the one after it, that is taken: nothing inside the bad group is looked at then, which a client may have written.
+fn resume(
+    bytes: &[u8],
+    at: usize,
+    epoch: u64,
+    settled: u64,
+    next: Option<u64>,
+) -> Option<(usize, u64)> {
+    let may_follow = |sequence: u64| {
+        sequence > settled
+            && match next {
+                Some(next) => sequence < next,
+                // No segment has more groups than fit into it.
+                None => sequence - settled <= (bytes.len() / GROUP_HEADER_BYTES) as u64,
+            }
+    };
+    let number = |at: usize| {
+        let bytes = bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let group = |at: usize| {
+        // The sequence first: most places are ruled out without a checksum.
+        number(at + 8).filter(|sequence| may_follow(*sequence))?;
+        group_at(bytes, at, epoch).map(|group| group.sequence)
+    };
+    let length = number(at).map_or(0, |number| (number >> 32) as usize);
+    let hinted = at.checked_add(GROUP_HEADER_BYTES + padded(length))?;
+    if group(hinted) == Some(settled + 2) {
+        return Some((hinted, settled + 2));
+    }
+    (at..bytes.len())
+        .step_by(8)
+        .find_map(|at| group(at).map(|sequence| (at, sequence)))
+}
