@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::process::{cargo, run as run_command};
 use crate::{
     Outcome, bench, conformance, docs, features, fuzz, interop, models, no_arguments, no_std,
-    package, setup, test, tidy, vectors,
+    package, planted, setup, test, tidy, vectors,
 };
 
 pub(crate) const USAGE: &str = "
@@ -73,6 +73,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "models",
         run: || models::run(&[]),
+    },
+    Step {
+        name: "planted",
+        run: || planted::run(&[]),
     },
     Step {
         name: "fuzz",

@@ -15,6 +15,7 @@ mod interop;
 mod models;
 mod no_std;
 mod package;
+mod planted;
 mod process;
 mod setup;
 mod statements;
@@ -96,6 +97,12 @@ const CHORES: &[Chore] = &[
         summary: "plain models against the engine and the broker, a million steps",
         usage: models::USAGE,
         run: models::run,
+    },
+    Chore {
+        name: "planted",
+        summary: "plant bugs, each of which a model or a transcript must find",
+        usage: planted::USAGE,
+        run: planted::run,
     },
     Chore {
         name: "interop",

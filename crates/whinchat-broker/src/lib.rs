@@ -1,6 +1,20 @@
 //! An embeddable MQTT 3.1, 3.1.1 and 5.0 broker.
 
 pub mod access;
+/// Whether the bug of this name was planted.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        whinchat_session::planted::is_planted(whinchat_session::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 mod admin;
 mod broker;
 mod clock;

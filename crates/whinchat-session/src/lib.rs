@@ -41,10 +41,26 @@
 
 extern crate alloc;
 
+/// Whether the bug of this name was planted.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is_planted($crate::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 mod connection;
 mod limits;
 mod message;
 mod output;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod refused;
 mod state;
 mod ticket;

@@ -15,6 +15,8 @@ mod message;
 pub mod model;
 mod output;
 mod pair;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 #[cfg(feature = "transcripts")]
 pub mod reference_server;
 #[cfg(feature = "transcripts")]

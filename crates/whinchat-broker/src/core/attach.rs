@@ -307,7 +307,7 @@ impl Shard {
         self.commons.counts.clients.fetch_add(1, Ordering::Relaxed);
         self.tell_connected(session_index, connect.version, found.is_some());
         let connack = ConnAckOptions::new()
-            .with_session_present(found.is_some())
+            .with_session_present(found.is_some() && !planted!(SessionPresentWrong))
             .with_properties(properties);
         let slot = &mut self.slots[index as usize];
         slot.deadline = None;
@@ -381,7 +381,7 @@ impl Shard {
         let Some(session) = self.sessions.get(session_index) else {
             return false;
         };
-        if clean_start || session.expiry_interval == 0 {
+        if (clean_start && !planted!(CleanStartIgnored)) || session.expiry_interval == 0 {
             // Publishes its Will (v5 section 3.1.3.2.2). A session that ends with its connection is not
             // handed on to the next one. // v311 [MQTT-3.1.2-6]
             self.end_session(session_index);

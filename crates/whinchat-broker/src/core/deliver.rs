@@ -114,7 +114,8 @@ impl<'a> Outgoing<'a> {
 
     fn retain_for(&self, target: &Target) -> bool {
         // v5 [MQTT-3.3.1-12], [MQTT-3.3.1-13]; v311 [MQTT-3.3.1-9]
-        self.from_retained || (self.retain && target.retain_as_published)
+        self.from_retained
+            || (self.retain && (target.retain_as_published || planted!(RetainPassedOn)))
     }
 }
 

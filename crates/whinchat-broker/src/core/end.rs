@@ -243,7 +243,9 @@ impl Shard {
         );
         match ending {
             // v5 [MQTT-3.14.4-3], v311 [MQTT-3.1.2-10]
-            Ending::Disconnected(DisconnectReason::NormalDisconnection) => {
+            Ending::Disconnected(DisconnectReason::NormalDisconnection)
+                if !planted!(WillAfterDisconnect) =>
+            {
                 if session.will.take().is_some() {
                     self.records.will_end(session.number);
                 }
@@ -282,7 +284,13 @@ impl Shard {
         let after = |seconds: u32| now.saturating_add_millis(u64::from(seconds) * 1_000);
         session.ends_at =
             (session.expiry_interval != u32::MAX).then(|| after(session.expiry_interval));
-        session.will_at = session.will.as_ref().map(|will| after(will.delay_interval));
+        session.will_at = session.will.as_ref().map(|will| {
+            if planted!(WillDelayIgnored) {
+                now
+            } else {
+                after(will.delay_interval)
+            }
+        });
         if session.will_at.is_some_and(|at| at <= now) {
             self.publish_will(index);
         }
@@ -508,7 +516,7 @@ impl Shard {
         if session.slot.is_some() {
             return;
         }
-        if session.ends_at.is_some_and(|at| at <= now) {
+        if session.ends_at.is_some_and(|at| at <= now) && !planted!(SessionNeverExpires) {
             self.metrics.sessions_expired.increment();
             self.end_session(index);
             return;

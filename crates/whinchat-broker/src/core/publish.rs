@@ -336,6 +336,7 @@ impl Shard {
         routes
             .groups
             .iter()
+            .flat_map(|group| std::iter::repeat_n(group, 1 + usize::from(planted!(SharedToTwo))))
             .filter_map(|(group, _)| {
                 let member = self.commons.groups.pick(*group, can_wait)?;
                 Some((*group, Target::new(member.session, member.grant)))

@@ -110,6 +110,9 @@ impl Retained {
             }
             Ok(())
         };
+        if old.is_some() && planted!(RetainedNotReplaced) {
+            return Ok(self.mark);
+        }
         held_under(Limit::RetainedSize, bytes, settings.retained_bytes)?;
         if old.is_none() {
             let messages = self.names.len() + 1;

@@ -129,6 +129,13 @@ impl Shard {
             return Step::Wait; // a session that survives gets the rest when it is back
         }
         // Unsubscribed (v5 [MQTT-3.10.4-2]), or subscribed once more, which scans from the beginning.
+        let mut subscriptions = session.subscriptions.iter();
+        if planted!(RetainedToShared)
+            && let Some((_, shared)) = subscriptions
+                .find(|(text, _)| text.ends_with(&format!("/{}", scan.filter.as_str())))
+        {
+            return Step::Next(shared.grant);
+        }
         match session.subscriptions.get(scan.filter.as_str()) {
             Some(subscription) if subscription.scan == scan.number => {
                 Step::Next(subscription.grant)

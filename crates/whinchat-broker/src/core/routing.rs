@@ -126,11 +126,17 @@ impl Target {
 
     /// Adds an overlapping subscription of the same session (v5 [MQTT-3.3.4-2], [MQTT-3.3.4-3]).
     fn add(&mut self, grant: Grant) {
-        self.qos = self.qos.max(grant.qos());
+        self.qos = if planted!(OverlapLowestQoS) {
+            self.qos.min(grant.qos())
+        } else {
+            self.qos.max(grant.qos())
+        };
         self.retain_as_published |= grant.retain_as_published();
         self.durable |= grant.is_durable();
         self.partly |= grant.is_partly();
-        if let Some(id) = grant.subscription_id() {
+        if let Some(id) = grant.subscription_id()
+            && !planted!(SubscriptionIdMissing)
+        {
             self.subscription_ids.push(id);
         }
     }
@@ -154,7 +160,8 @@ pub(crate) fn find_routes(
         }
         SubscriberKey::Session(session) => {
             routes.no_local |= grant.no_local();
-            if !(grant.no_local() && publisher == Some(session.number)) {
+            let is_own = grant.no_local() && publisher == Some(session.number);
+            if !is_own || planted!(NoLocalIgnored) {
                 matches.push((session, *grant));
             }
         }

@@ -206,6 +206,9 @@ impl Shard {
                 let (Membership::GroupChanged(group) | Membership::Unchanged(group)) = membership;
                 let entry = self.commons.groups.grant(group).unwrap_or(grant);
                 filters.insert(shared.filter(), SubscriberKey::Group(group), entry);
+                if planted!(RetainedToShared) {
+                    scan_mark = Some(u64::MAX);
+                }
             }
         }
         let ticket = if durable {
@@ -290,7 +293,9 @@ impl Shard {
         }
         let number = session.number;
         let durable = session.is_durable();
-        self.commons.remove_subscription(key, text);
+        if !planted!(UnsubscribeForgotten) {
+            self.commons.remove_subscription(key, text);
+        }
         self.metrics.subscriptions.subtract(1);
         self.metrics
             .shared_subscriptions

@@ -180,10 +180,10 @@ impl Answers {
         out: &mut BytesMut,
     ) -> u16 {
         let mut ended: u16 = 0;
-        while let Some(entry) = self
-            .entries
-            .pop_front_if(|entry| entry.wait <= Wait::Ticket(committed))
-        {
+        while let Some(entry) = self.entries.pop_front_if(|entry| {
+            entry.wait <= Wait::Ticket(committed)
+                || (planted!(AckBeforeCommit) && matches!(entry.wait, Wait::Ticket(_)))
+        }) {
             ended = ended.saturating_add(u16::from(entry.reply.ends_delivery()));
             if entry.encoded.is_empty() {
                 write_plain(entry.id, entry.reply, version, out);

@@ -49,7 +49,11 @@ impl Connection {
             }
             Guarantee::ExactlyOnce { id, .. } => {
                 let undecided = Reply::PubRec(PubRecReason::Success);
-                let known = session.receiver.as_ref().and_then(|held| held.state(id));
+                let known = session
+                    .receiver
+                    .as_ref()
+                    .and_then(|held| held.state(id))
+                    .filter(|_| !planted!(RepeatDelivered));
                 let repeated_on = match known {
                     None => {
                         self.check_held_ids(session.receiver_mut())?;
@@ -257,6 +261,9 @@ impl Connection {
                 let ticket = out.record(Effect::Released { id });
                 (PubCompReason::Success, ticket, Event::None)
             }
+            None if planted!(UnknownPubRelIsSuccess) => {
+                (PubCompReason::Success, Ticket::NONE, Event::None)
+            }
             None => (
                 PubCompReason::PacketIdentifierNotFound,
                 Ticket::NONE,
@@ -340,6 +347,9 @@ impl Connection {
             Some((position, Outgoing::AwaitPubRec, sender)) => {
                 if pubrec.reason.is_error() {
                     // v5 [MQTT-4.4.0-2]
+                    if planted!(QuotaKept) {
+                        return stray;
+                    }
                     let message = sender.finish(position);
                     out.record(Effect::Completed { id });
                     self.send_queued(now, session, out);
@@ -353,7 +363,9 @@ impl Connection {
                 let waits = ticket > self.committed || sender.first_gate().is_some();
                 if let Some(slot) = sender.slot_mut(position) {
                     slot.pubrec = pubrec.reason;
-                    slot.state = if waits {
+                    slot.state = if planted!(PublishAfterPubRec) && !waits {
+                        Outgoing::AwaitPubRec
+                    } else if waits {
                         Outgoing::AwaitPubRecCommit
                     } else {
                         Outgoing::AwaitPubComp

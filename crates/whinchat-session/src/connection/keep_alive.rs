@@ -73,7 +73,7 @@ impl Connection {
     pub(super) fn heard(&mut self, now: Instant) {
         match self.role {
             Role::Server => {
-                if self.keep_alive > 0 {
+                if self.keep_alive > 0 && !planted!(KeepAliveIgnored) {
                     let silence_max = u64::from(self.keep_alive) * 1_500;
                     self.timers
                         .set(Timer::KeepAlive, now.saturating_add_millis(silence_max));

@@ -257,6 +257,9 @@ impl Connection {
             (PacketRef::Disconnect(disconnect), _) => self.on_disconnect(disconnect),
             (PacketRef::Auth(auth), _) => self.on_auth(now, auth),
             // v5 [MQTT-3.1.0-2]
+            (PacketRef::Connect(_), Role::Server) if planted!(SecondConnectTaken) => {
+                Ok(Event::None)
+            }
             (PacketRef::Connect(_), Role::Server) => Err(Violation::SecondConnect),
             // v5 [MQTT-3.2.0-2]
             (PacketRef::ConnAck(connack), Role::Client) => Err(Violation::NotExpected(

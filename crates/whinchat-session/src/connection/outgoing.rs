@@ -68,7 +68,7 @@ impl Connection {
             };
         }
         let sender = session.sender_mut();
-        let is_blocked = sender.in_flight() >= usize::from(self.in_flight_max)
+        let is_blocked = sender.in_flight() >= self.window()
             || !sender.queue.is_empty()
             || sender.has_unsent()
             || out.is_full();
@@ -162,14 +162,22 @@ impl Connection {
                 return;
             };
             self.send_one_queued(now, session, queued, out);
+            if planted!(QueueLosesMessage) {
+                session.sender_mut().queue.pop();
+            }
         }
+    }
+
+    #[inline]
+    fn window(&self) -> usize {
+        usize::from(self.in_flight_max) + usize::from(planted!(ReceiveMaximumExceeded))
     }
 
     fn has_window<M>(&self, session: &SessionState<M>) -> bool {
         session
             .sender
             .as_ref()
-            .is_none_or(|sender| sender.in_flight() < usize::from(self.in_flight_max))
+            .is_none_or(|sender| sender.in_flight() < self.window())
     }
 
     fn send_one_queued<M: Message, O: Output<M>>(
@@ -275,7 +283,7 @@ impl Connection {
         if writing
             .message
             .expires_at()
-            .is_some_and(|expiry| expiry <= now)
+            .is_some_and(|expiry| expiry <= now && !planted!(ExpiredSent))
         {
             return Err(DropReason::Expired); // v5 [MQTT-3.3.2-5]
         }
@@ -311,7 +319,12 @@ impl Connection {
             subscription_ids: writing.subscription_ids,
             // Whole seconds of waiting are taken off. // v5 [MQTT-3.3.2-6]
             message_expiry_interval: writing.message.expires_at().map(|expiry| {
-                let left = expiry.saturating_since(now).as_millis().div_ceil(1_000);
+                let waited = if planted!(ExpiryNotLowered) {
+                    Instant::ORIGIN
+                } else {
+                    now
+                };
+                let left = expiry.saturating_since(waited).as_millis().div_ceil(1_000);
                 u32::try_from(left).unwrap_or(u32::MAX)
             }),
             ..plain
@@ -499,6 +512,9 @@ impl Connection {
             return;
         };
         sender.start_connection();
+        if planted!(ResendOutOfOrder) {
+            sender.reverse();
+        }
         let ids: Vec<PacketId> = sender.slots().map(|slot| slot.id).collect();
         for id in ids {
             let has_window = self.has_window(session);
@@ -515,7 +531,7 @@ impl Connection {
                 if has_window && !out.is_full() && sender.next_unsent() == Some(position) {
                     self.send_unsent(now, session, position, out);
                 }
-            } else if state == Outgoing::AwaitPubComp {
+            } else if state == Outgoing::AwaitPubComp && !planted!(PubRelLost) {
                 // Never the PUBLISH. // v5 [MQTT-4.3.3-6]
                 self.write_pubrel(now, id, PubRelReason::Success, out);
             }
@@ -532,7 +548,8 @@ impl Connection {
         position: usize,
         out: &mut O,
     ) {
-        let dup = session.sender_mut().mark_sent(position) == Unsent::Again;
+        let dup =
+            session.sender_mut().mark_sent(position) == Unsent::Again && !planted!(DupMissing);
         self.write_slot(now, session, position, dup, out);
     }
 
@@ -565,6 +582,11 @@ impl Connection {
                     frame: None,
                 };
                 // A message that has been sent does not expire. // v5 [MQTT-4.3.3-7]
+                let expiry = message.expires_at().filter(|_| planted!(InFlightExpires));
+                if expiry.is_some_and(|expiry| expiry <= now) {
+                    sender.finish(position);
+                    return false;
+                }
                 self.write_publish(now, Guarantee::new(qos, id, dup), &writing, out)
             }
             None => Err(DropReason::NotEncodable),

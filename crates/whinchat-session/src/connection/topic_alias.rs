@@ -71,6 +71,7 @@ impl AliasesOut {
             return TopicAlias::Reuse(*alias);
         }
         match u16::try_from(self.aliases.len()) {
+            Ok(used) if used < max && planted!(AliasNotSet) => TopicAlias::Reuse(used + 1),
             Ok(used) if used < max => TopicAlias::Define(used + 1),
             Ok(_) | Err(_) => TopicAlias::None,
         }

@@ -146,6 +146,11 @@ impl<M> Sender<M> {
         let Self {
             packet_ids, slots, ..
         } = self;
+        if planted!(PacketIdReused)
+            && let Some(slot) = slots.front()
+        {
+            return Some(slot.id);
+        }
         packet_ids.allocate(|| {
             slots
                 .iter()
@@ -296,6 +301,11 @@ impl<M> Sender<M> {
             };
             self.unsent += slot.unsent.count();
         }
+    }
+
+    /// For a planted bug.
+    pub(crate) fn reverse(&mut self) {
+        self.slots.make_contiguous().reverse();
     }
 
     /// The position of the oldest PUBLISH of an earlier connection that has not been sent on this
