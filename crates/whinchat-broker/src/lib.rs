@@ -31,6 +31,7 @@ mod stepped;
 mod store;
 
 pub use crate::core::checkpoint::Checkpoint;
+pub use crate::core::kept::{Kept, KeptMessage, KeptSession, KeptWill};
 pub use admin::Readiness;
 pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};

@@ -9,6 +9,7 @@
 //! While the committer syncs, the shards append to the next chunks; a commit is whatever arrived meanwhile, so no timer decides how large it is.
 //! The bytes are described in [`segment`], where they go in [`place`], the files in [`segments`], reading back in [`recovery`].
 
+mod backup;
 mod commit;
 mod place;
 mod recovery;
@@ -37,17 +38,18 @@ use crate::{
     subscribers::Subscribers,
 };
 
+pub use self::{
+    backup::{BackedUp, BackupError, backup},
+    place::Place,
+    recovery::{Damage, OpenError, Recovered, Replayed},
+    repair::{Dropped, Repaired, Verdict, repair},
+    verify::{Verified, verify},
+};
 use self::{
     commit::{NotCommitted, Writer, is_full},
     place::{Appended, Chunk, padded},
     segment::GROUP_HEADER_BYTES,
     segments::{LogFile, Segments},
-};
-pub use self::{
-    place::Place,
-    recovery::{Damage, OpenError, Recovered, Replayed},
-    repair::{Dropped, Repaired, Verdict, repair},
-    verify::{Verified, verify},
 };
 
 /// How a [`DurableLog`] is kept.

@@ -44,8 +44,8 @@ mod subscribers;
 
 pub use delayed::DelayedLog;
 pub use durable::{
-    Commit, Damage, Dropped, Durability, DurableLog, DurableLogOptions, OpenError, Place,
-    Recovered, Repaired, Replayed, Verdict, Verified, repair, verify,
+    BackedUp, BackupError, Commit, Damage, Dropped, Durability, DurableLog, DurableLogOptions,
+    OpenError, Place, Recovered, Repaired, Replayed, Verdict, Verified, backup, repair, verify,
 };
 pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Wake};
 pub use memory::MemoryLog;

@@ -13,6 +13,7 @@ pub(crate) mod end;
 pub(crate) mod full_sessions;
 pub(crate) mod full_store;
 pub(crate) mod groups;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod limits_met;
 pub(crate) mod mail;

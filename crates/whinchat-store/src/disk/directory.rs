@@ -36,6 +36,8 @@ pub struct DataDirectory {
 enum Access {
     Write,
     Read,
+    /// As `Read`, while others write.
+    Watch,
 }
 
 /// Why a folder cannot be used.
@@ -109,6 +111,14 @@ impl DataDirectory {
         Self::hold(path, Access::Read)
     }
 
+    /// Opens the folder at `path` for reading while another process may hold it and write: only for those who know what they see then.
+    ///
+    /// # Errors
+    /// As [`open_existing`](Self::open_existing), but not if it is in use.
+    pub fn watch(path: &Path) -> Result<Self, DirectoryError> {
+        Self::hold(path, Access::Watch)
+    }
+
     fn hold(path: &Path, access: Access) -> Result<Self, DirectoryError> {
         let failed = |what, error: Errno| DirectoryError::Io {
             what,
@@ -130,12 +140,20 @@ impl DataDirectory {
                 mode,
             });
         }
+        if access == Access::Watch {
+            return Ok(Self {
+                path: path.to_owned(),
+                folder: Arc::new(folder),
+                access,
+                _lock: None,
+            });
+        }
         let (flags, lock) = match access {
             Access::Write => (
                 OFlags::RDWR | OFlags::CREATE,
                 FlockOperation::NonBlockingLockExclusive,
             ),
-            Access::Read => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
+            Access::Read | Access::Watch => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
         };
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&folder, LOCK, flags, Mode::RUSR | Mode::WUSR) {
@@ -245,14 +263,14 @@ impl Directory {
     fn may_change(&self) -> io::Result<()> {
         match self.access {
             Access::Write => Ok(()),
-            Access::Read => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            Access::Read | Access::Watch => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
     fn open_file(&self, name: &str, more: OFlags) -> io::Result<Arc<dyn DiskFile>> {
         let access = match self.access {
             Access::Write => OFlags::RDWR,
-            Access::Read => OFlags::RDONLY,
+            Access::Read | Access::Watch => OFlags::RDONLY,
         };
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
         let file = rustix::fs::openat(&*self.folder, name, flags, Mode::RUSR | Mode::WUSR)?;

@@ -268,8 +268,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
     })
 }
 
-struct Files {
-    found: Vec<Found>,
+pub(super) struct Files {
+    pub(super) found: Vec<Found>,
     free: Vec<LogFile>,
     next_name: u64,
 }
@@ -281,7 +281,7 @@ pub(super) fn in_force(found: &mut Vec<Found>) -> Vec<Found> {
     found.split_off(last.map_or(0, |last| last + 1))
 }
 
-fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
+pub(super) fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
     let mut files = Files {
         found: Vec::new(),
         free: Vec::new(),
@@ -339,7 +339,7 @@ pub(super) fn each_file(
 }
 
 /// The row of needed segments has no gap, no double and one owner.
-fn check_row(disk: &dyn Disk, found: &[Found], oldest: u64) -> Result<(), OpenError> {
+pub(super) fn check_row(disk: &dyn Disk, found: &[Found], oldest: u64) -> Result<(), OpenError> {
     for (expected, Found { file, header }) in (oldest..).zip(found) {
         if header.log != found[0].header.log {
             return Err(OpenError::Foreign {
@@ -388,7 +388,7 @@ pub(super) fn was_synced(bytes: &[u8], at: usize, epoch: u64, sequence: u64) -> 
         .any(|group| group.sequence > sequence && group.synced >= sequence)
 }
 
-fn damaged(disk: &dyn Disk, file: &LogFile, offset: u64, what: Damage) -> OpenError {
+pub(super) fn damaged(disk: &dyn Disk, file: &LogFile, offset: u64, what: Damage) -> OpenError {
     OpenError::Damaged {
         file: disk.describe(&file.name),
         offset,

@@ -178,3 +178,104 @@ fn a_log_of_a_later_release_is_not_repaired() {
     assert!(fs::read(&segment).unwrap() == before);
     assert!(backups(folder.path()).is_empty());
 }
+
+#[test]
+fn inspect_lists_what_is_kept_and_no_payload() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    refused(&["inspect"], &data, 3, "No such file or directory");
+    left_behind(&data);
+    let (code, stdout, stderr) = store(&["inspect"], &data);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(
+        stdout.starts_with("sessions: 1\n  \"keeper\"\n")
+            && stdout.contains("    1 queued, 0 in flight, 0 QoS 2 packet ids held\n"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("    subscribed to \"plain\" at QoS 1\n"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("retained messages: 3\n  \"kept/1\": 13 bytes, QoS 1, never expires\n"),
+        "{stdout}"
+    );
+
+    let (code, json, _) = store(&["inspect", "--json"], &data);
+    assert_eq!(code, 0);
+    let lines: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 4, "{json}");
+    assert_eq!(lines[0]["kind"], "session");
+    assert_eq!(lines[0]["client_id"], "keeper");
+    assert_eq!(lines[0]["queued"], 1);
+    assert_eq!(lines[0]["subscriptions"][0]["filter"], "plain");
+    assert_eq!(lines[3]["kind"], "retained");
+    assert_eq!(lines[3]["topic"], "kept/3");
+    assert_eq!(lines[3]["payload_bytes"], 13);
+    for text in [stdout, json] {
+        assert!(
+            !text.contains("contents of") && !text.contains("for the keeper"),
+            "{text}"
+        );
+    }
+
+    damage(&data, b"contents of 2");
+    refused(&["inspect"], &data, 3, "whinchat store repair");
+}
+
+#[test]
+fn a_backup_of_a_running_broker_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    left_behind(&data);
+    let broker = Broker::start_in(&data);
+    broker.succeed(&[
+        "pub",
+        "-q",
+        "1",
+        "-r",
+        "-t",
+        "kept/4",
+        "-m",
+        "contents of 4",
+    ]);
+    let copy = folder.path().join("copy");
+    let (code, stdout, stderr) = store(&["backup", &data.to_string_lossy()], &copy);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.starts_with("copied: groups up to "), "{stdout}");
+    broker.succeed(&["pub", "-q", "1", "-r", "-t", "kept/5", "-m", "too late"]);
+    drop(broker);
+    assert_eq!(store(&["verify"], &copy).0, 0);
+
+    refused(
+        &["restore", &copy.to_string_lossy()],
+        &data,
+        3,
+        "is not empty",
+    );
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(store(&["restore", &copy.to_string_lossy()], &data).0, 0);
+    let (_, stdout, _) = store(&["inspect"], &data);
+    assert!(
+        stdout.contains("retained messages: 4\n") && stdout.contains("1 queued"),
+        "{stdout}"
+    );
+    let broker = Broker::start_in(&data);
+    assert_eq!(
+        broker.succeed(&["sub", "-t", "kept/4", "-C", "1"]),
+        "contents of 4\n"
+    );
+    drop(broker);
+
+    damage(&data, b"contents of 2");
+    let target = folder.path().join("of damage");
+    refused(
+        &["backup", &data.to_string_lossy()],
+        &target,
+        3,
+        "whinchat store repair",
+    );
+}

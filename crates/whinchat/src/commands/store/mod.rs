@@ -1,5 +1,7 @@
 //! `whinchat store`: the data directory without a broker.
 
+mod backup;
+mod inspect;
 mod repair;
 mod verify;
 
@@ -27,6 +29,25 @@ enum Action {
     /// The copy is DIR.backup-DATE-TIME. Ends with 0 if the directory is whole now, with 3 if it cannot be used, with 1 if the copy cannot be made. A
     /// directory that is whole is left alone.
     Repair(Directory),
+    /// Lists the sessions, retained messages and Wills that a broker would start with. Shows no payload, and changes nothing.
+    ///
+    /// Ends with 0, or with 3 if the directory is damaged, in use, or of a later release.
+    Inspect {
+        #[command(flatten)]
+        directory: Directory,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copies the data directory FROM, which a broker may be using, to the new directory TO.
+    ///
+    /// All that was acknowledged when it began is in the copy. Ends with 0 if the copy is whole, with 3 if FROM is damaged or cannot be used or TO is not
+    /// empty, with 1 if the copy cannot be written.
+    Backup(backup::Args),
+    /// Copies a backup FROM to the new data directory TO, which no broker may be using.
+    ///
+    /// Ends as `backup` does.
+    Restore(backup::Args),
 }
 
 #[derive(clap::Args)]
@@ -43,21 +64,29 @@ pub(crate) fn run(args: Args) -> Exit {
     match args.action {
         Action::Verify(directory) => verify::run(&directory),
         Action::Repair(directory) => repair::run(&directory),
+        Action::Backup(args) => backup::run(&args, true),
+        Action::Restore(args) => backup::run(&args, false),
+        Action::Inspect { directory, json } => inspect::run(&directory, json),
     }
 }
 
 impl Directory {
     /// A bar for the bytes that were done, and how to move it.
     fn progress(&self, doing: &'static str) -> (indicatif::ProgressBar, impl Fn(u64, u64) + use<>) {
-        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
-        let bar = progress::bar(self.quiet, template).with_message(doing);
-        let moved = bar.clone();
-        let moves = move |done, all| {
-            moved.set_length(all);
-            moved.set_position(done);
-        };
-        (bar, moves)
+        moves(progress::bar(self.quiet, TEMPLATE).with_message(doing))
     }
+}
+
+const TEMPLATE: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+
+/// A bar, and what moves it.
+fn moves(bar: indicatif::ProgressBar) -> (indicatif::ProgressBar, impl Fn(u64, u64) + use<>) {
+    let moved = bar.clone();
+    let moves = move |done, all| {
+        moved.set_length(all);
+        moved.set_position(done);
+    };
+    (bar, moves)
 }
 
 /// Reads the whole log as a broker would.
