@@ -26,6 +26,9 @@ pub(crate) const GROUP_HEADER_BYTES: usize = 24;
 /// The format that this release writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
 
+/// No log lives for so many segments or groups.
+const NUMBER_MAX: u64 = 1 << 62;
+
 const MAGIC: &[u8; 8] = b"WHINLOG\0";
 const HEADER_USED: usize = 60;
 
@@ -106,14 +109,24 @@ impl Opening {
             return Self::Damaged;
         }
         let number = |place: usize| u64::from_le_bytes(array(used, 16 + place * 8));
-        Self::Header(Header {
+        let header = Header {
             log: number(0),
             epoch: number(1),
             first_sequence: number(2),
             oldest_epoch: number(3),
             size: number(4),
             waits: used[12] != 0,
-        })
+        };
+        // The checksum is right, and yet no writer has such numbers: those that follow could not be counted.
+        let is_possible = (1..NUMBER_MAX).contains(&header.epoch)
+            && (1..NUMBER_MAX).contains(&header.first_sequence)
+            && (1..=header.epoch).contains(&header.oldest_epoch)
+            && header.size >= HEADER_BYTES;
+        if is_possible {
+            Self::Header(header)
+        } else {
+            Self::Damaged
+        }
     }
 }
 
@@ -217,6 +230,43 @@ mod tests {
         assert_eq!(Opening::decode(&[0; 512]), Opening::Unused);
         assert_eq!(Opening::decode(&[]), Opening::Unused);
         assert_eq!(Opening::decode(&[1; 20]), Opening::Damaged);
+    }
+
+    #[test]
+    fn a_header_with_numbers_that_no_writer_has_is_damaged() {
+        for header in [
+            Header { epoch: 0, ..HEADER },
+            Header {
+                epoch: u64::MAX,
+                ..HEADER
+            },
+            Header {
+                first_sequence: 0,
+                ..HEADER
+            },
+            Header {
+                first_sequence: u64::MAX,
+                ..HEADER
+            },
+            Header {
+                oldest_epoch: 0,
+                ..HEADER
+            },
+            Header {
+                oldest_epoch: 4,
+                ..HEADER
+            },
+            Header {
+                size: 4095,
+                ..HEADER
+            },
+        ] {
+            assert_eq!(
+                Opening::decode(&header.encode()),
+                Opening::Damaged,
+                "{header:?}"
+            );
+        }
     }
 
     #[test]
