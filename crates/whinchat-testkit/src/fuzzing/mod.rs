@@ -12,7 +12,7 @@ mod steps;
 mod store;
 mod topic;
 
-pub use broker::{broker, config, endpoint, mosquitto_conf};
+pub use broker::{broker, config, endpoint, mosquitto_conf, replay, stored};
 pub use codec::{
     decode_v5, decode_v31, decode_v311, downgrade, encode, framed, json, properties, roundtrip,
     split, utf8, varint,
@@ -20,7 +20,7 @@ pub use codec::{
 pub use conformance::{notation, scene};
 pub use seed::{Seed, seeds};
 pub use session::{client, pair, server, snapshot};
-pub use store::record;
+pub use store::{record, recovery};
 pub use topic::{filter_index, matching, name_index, shared_groups};
 
 /// A fuzz target.
@@ -41,5 +41,5 @@ macro_rules! targets {
 }
 
 targets! {
-    broker client config decode_v31 decode_v311 decode_v5 downgrade encode endpoint filter_index framed json matching mosquitto_conf name_index notation pair properties record roundtrip scene server shared_groups snapshot split utf8 varint
+    broker client config decode_v31 decode_v311 decode_v5 downgrade encode endpoint filter_index framed json matching mosquitto_conf name_index notation pair properties record recovery replay roundtrip scene server shared_groups snapshot split stored utf8 varint
 }

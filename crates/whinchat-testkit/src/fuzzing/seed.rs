@@ -48,6 +48,7 @@ pub fn seeds(testdata: &Path) -> io::Result<Vec<Seed>> {
     seeds.stored();
     seeds.choices();
     seeds.texts();
+    seeds.past();
     Ok(seeds.0)
 }
 
@@ -301,8 +302,10 @@ impl Seeds {
 
     /// For targets whose input is choices.
     fn choices(&mut self) {
-        const TARGETS: [&str; 10] = [
+        const TARGETS: [&str; 12] = [
             "broker",
+            "recovery",
+            "stored",
             "downgrade",
             "encode",
             "filter_index",
@@ -393,6 +396,23 @@ impl Seeds {
                     &[section.as_bytes(), b"\n", line.as_bytes(), b"\n"],
                 );
             }
+        }
+    }
+}
+
+impl Seeds {
+    /// What brokers keep of the lives that the `stored` target plays.
+    fn past(&mut self) {
+        let mut random = fastrand::Rng::with_seed(11);
+        for _ in 0..16 {
+            let life: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(300).collect();
+            let mut input = Vec::new();
+            for group in super::broker::kept_of(&life) {
+                let length = u16::try_from(group.len()).unwrap_or(u16::MAX);
+                input.extend_from_slice(&length.to_be_bytes());
+                input.extend_from_slice(&group[..usize::from(length)]);
+            }
+            self.add("replay", &[&input]);
         }
     }
 }

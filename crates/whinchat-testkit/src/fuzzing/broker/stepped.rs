@@ -1,15 +1,18 @@
 //! A whole broker with up to eight connections, turned by hand: packets and bytes of any kind, cuts, time, restarts.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker};
+use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store};
 use whinchat_codec::{
     Connect, Disconnect, Guarantee, Packet, PacketId, ProtocolVersion, Publish, PublishProperties,
     QoS, RetainHandling, Subscribe, Subscription, SubscriptionOptions, Unsubscribe, Utf8String,
     Will,
 };
+use whinchat_store::disk::SimulatedDisk;
+use whinchat_store::{Commit, DurableLog, DurableLogOptions};
 use whinchat_transport::Stream;
 
 use super::super::steps::Steps;
@@ -37,19 +40,43 @@ const FILTERS: [&str; 10] = [
 /// Behind a byte of settings, steps of one or more bytes. Whatever the clients do, the broker comes to rest, panics
 /// nowhere, and sends each of them only what answers it: [`Peer`] says more.
 pub fn broker(data: &[u8]) {
+    let _ = play(data, None);
+}
+
+/// The same with a store, whose log commits at some of the steps: a restart begins with what is on the disk.
+pub fn stored(data: &[u8]) {
+    let _ = play(data, Some(SimulatedDisk::new()));
+}
+
+/// The groups of records that a life of [`stored`] leaves on its disk.
+pub(in crate::fuzzing) fn kept_of(data: &[u8]) -> Vec<Vec<u8>> {
+    let mut groups = Vec::new();
+    if let Some(disk) = play(data, Some(SimulatedDisk::new())) {
+        let disk = Arc::new(disk);
+        let (log, _) = DurableLog::open_stepped(disk, DurableLogOptions::default(), |group| {
+            groups.push(group.records.to_vec());
+            Ok(())
+        })
+        .expect("a broker wrote it");
+        log.abandon();
+    }
+    groups
+}
+
+/// Plays a life to its end; gives back the disk.
+fn play(data: &[u8], disk: Option<SimulatedDisk>) -> Option<SimulatedDisk> {
     let mut steps = Steps(data);
-    let Some(settings) = steps.next() else {
-        return;
-    };
-    let mut world = World::new(settings);
+    let settings = steps.next()?;
+    let mut world = World::new(settings, disk);
     while let Some(step) = steps.next() {
         world.step(step, &mut steps);
     }
-    world.end();
+    world.end()
 }
 
 struct World {
     broker: SteppedBroker,
+    disk: Option<SimulatedDisk>,
     clock: Clock,
     hand: ClockHand,
     shards: u16,
@@ -65,17 +92,23 @@ struct Client {
     peer: Peer,
 }
 
-fn started(clock: &Clock, shards: u16) -> SteppedBroker {
-    let builder = Broker::builder().threads(shards).clock(clock.clone());
+fn started(clock: &Clock, shards: u16, disk: Option<&SimulatedDisk>) -> SteppedBroker {
+    let mut builder = Broker::builder().threads(shards).clock(clock.clone());
+    if let Some(disk) = disk {
+        let mut options = DurableLogOptions::default();
+        options.segment_bytes = 8 << 10;
+        builder = builder.store(Store::new(Arc::new(disk.clone()), options));
+    }
     builder.start_stepped().expect("a broker starts")
 }
 
 impl World {
-    fn new(settings: u8) -> Self {
+    fn new(settings: u8, disk: Option<SimulatedDisk>) -> Self {
         let shards = 1 + u16::from(settings & 1);
         let (clock, hand) = Clock::manual();
         Self {
-            broker: started(&clock, shards),
+            broker: started(&clock, shards, disk.as_ref()),
+            disk,
             clock,
             hand,
             shards,
@@ -113,6 +146,9 @@ impl World {
                 self.hand.advance(Duration::from_secs(seconds * seconds));
             }
             13 => {
+                if step & 0x80 != 0 {
+                    self.broker.commit_store();
+                }
                 for _ in 0..=steps.byte() % 8 {
                     let shard = steps.below(usize::from(self.shards));
                     self.broker.turn(shard);
@@ -240,11 +276,18 @@ impl World {
         }
     }
 
+    /// Turns and commits until nothing is left to do.
     fn settle(&mut self) {
-        assert!(
-            self.broker.settle(TURNS_MAX),
-            "the broker never comes to rest"
-        );
+        for turns in 0.. {
+            assert!(turns < TURNS_MAX, "the broker never comes to rest");
+            assert!(
+                self.broker.settle(TURNS_MAX),
+                "the broker never comes to rest"
+            );
+            if !matches!(self.broker.commit_store(), Some(Commit::Done(_))) {
+                break;
+            }
+        }
         self.read();
         let panics = self.broker.metrics().shared().panics.value();
         assert_eq!(panics, 0, "panics that a connection ended with");
@@ -259,21 +302,34 @@ impl World {
 
     /// The process ends and starts again, maybe with another number of shards: connections are gone, sessions are not.
     fn restart(&mut self, choice: u8) {
+        self.shards = 1 + u16::from(choice & 1);
+        if let Some(disk) = &self.disk {
+            // A crash: what is not committed is not there.
+            self.clients = Default::default();
+            let disk = disk.copy();
+            self.broker = started(&self.clock, self.shards, Some(&disk));
+            self.disk = Some(disk);
+            return;
+        }
         self.settle();
         let checkpoint = self.broker.checkpoint();
         self.clients = Default::default();
-        self.shards = 1 + u16::from(choice & 1);
-        self.broker = started(&self.clock, self.shards);
+        self.broker = started(&self.clock, self.shards, None);
         self.broker.restore(checkpoint).expect("what was exported");
     }
 
-    fn end(mut self) {
+    fn end(mut self) -> Option<SimulatedDisk> {
         self.settle();
         self.clients = Default::default();
-        self.settle();
+        // A client that was taken over too often is looked at when its time has come.
+        for _ in 0..4 {
+            self.settle();
+            self.hand.advance(Duration::from_secs(600));
+        }
         let metrics = self.broker.metrics();
         let connections = metrics.sum_gauge(|shard| shard.connections.value());
         assert_eq!(connections, 0, "connections without a client");
+        self.disk
     }
 }
 

@@ -1,4 +1,4 @@
-//! Fuzz body of the record reader.
+//! The record reader.
 
 use whinchat_store::record::{BODY_BYTES_MAX, Cut, HEADER_BYTES, read, write};
 

@@ -1,0 +1,7 @@
+//! Fuzz bodies of the store.
+
+mod record;
+mod recovery;
+
+pub use record::record;
+pub use recovery::recovery;
