@@ -181,6 +181,19 @@ impl Scene {
         waits.sum()
     }
 
+    /// The versions of its clients that do not speak the one it is played in.
+    pub(crate) fn other_versions(&self) -> Vec<ProtocolVersion> {
+        let sent = self.steps.iter().flat_map(|step| match &step.action {
+            Action::Send(_, pieces) => &pieces[..],
+            _ => &[],
+        });
+        let versions = sent.filter_map(|piece| match piece {
+            Piece::Packet(packet) => packet.connect_version(),
+            Piece::Part(..) | Piece::Bytes(_) => None,
+        });
+        versions.collect()
+    }
+
     /// Version, statement ids and title, as a run reports the scene.
     pub fn name(&self, version: ProtocolVersion) -> String {
         let ids = self.ids(version).iter().map(String::as_str);

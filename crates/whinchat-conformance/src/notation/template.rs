@@ -1,6 +1,6 @@
 //! A packet as it is written.
 
-use whinchat_codec::{PacketType, Property, ProtocolVersion};
+use whinchat_codec::{PacketType, Property, ProtocolVersion, SubAck};
 
 use super::value::{Codes, Id, Topic, Value};
 use super::{NotationError, vocabulary, words};
@@ -155,6 +155,40 @@ impl Template {
             Some(Value::Text(id)) if !id.is_empty() && id != b"$assigned" => Some(id),
             Some(_) => None,
         }
+    }
+
+    /// A CONNECT with this keep alive, if it has none written.
+    pub(crate) fn with_keep_alive(mut self, seconds: u16) -> Self {
+        if let Body::Connect(connect) = &mut self.body {
+            let written = Value::Number(u32::from(seconds)..=u32::from(seconds));
+            connect.keep_alive.get_or_insert(written);
+        }
+        self
+    }
+
+    /// The QoS that this SUBACK has and the lower one of `found`, if that differs only by granting less.
+    pub(crate) fn granted_less(&self, found: &SubAck) -> Option<(u8, u8)> {
+        let Body::Reasons { id, codes } = &self.body else {
+            return None;
+        };
+        let is_other = self.packet_type != PacketType::SubAck
+            || !id.is(found.packet_id)
+            || codes.len() != found.reasons.len();
+        if is_other {
+            return None;
+        }
+        let mut lesser = None;
+        for (codes, found) in codes.iter().zip(&found.reasons) {
+            let (asked, granted) = (codes.first()?, found.code());
+            if codes.have(granted, false, |_| true) {
+                continue;
+            }
+            if asked > 2 || granted >= asked {
+                return None;
+            }
+            lesser.get_or_insert((asked, granted));
+        }
+        lesser
     }
 
     /// The QoS of a PUBLISH; 0 for all else.

@@ -124,10 +124,7 @@ async fn play_as<T: Target>(
         return play.played(verdict, began);
     }
     let mut player = Player::new(target, options, play.version, number);
-    let verdict = match player.play(play.scene).await {
-        Ok(()) => Verdict::Passed,
-        Err(failure) => Verdict::Failed(failure),
-    };
+    let verdict = player.play(play.scene).await;
     let played = play.played(verdict, began);
     player.clean_up().await;
     played

@@ -69,7 +69,7 @@ impl Offers {
             match ask(target, options, version, connect).await? {
                 Answer::Refused(why) => refused.push((version, why)),
                 Answer::Accepted(connack) if version.is_v5() => {
-                    let unnamed = ask(target, options, version, "CONNECT - clean").await;
+                    let unnamed = ask(target, options, version, "CONNECT - clean keep=600").await;
                     let assigns_client_ids = match unnamed {
                         Ok(Answer::Accepted(connack)) => {
                             connack.properties.assigned_client_identifier().is_some()
@@ -102,7 +102,11 @@ impl Offers {
         scene: &Scene,
         version: ProtocolVersion,
     ) -> Option<Verdict> {
-        if let Some((_, why)) = self.refused.iter().find(|(refused, _)| *refused == version) {
+        let others = scene.other_versions();
+        let refused = |(refused, _): &&(ProtocolVersion, String)| {
+            *refused == version || others.contains(refused)
+        };
+        if let Some((_, why)) = self.refused.iter().find(refused) {
             return Some(Verdict::NotOffered(why.clone()));
         }
         let lacking = scene.needs.iter().find_map(|need| self.lacks(*need));

@@ -11,7 +11,7 @@ use super::connection::{Connection, Incoming, deadline, written_bytes};
 use super::expectation::{Bindings, Expectation, Progress, Settled};
 use super::leftovers::Leftovers;
 use super::record::Record;
-use super::{Failure, Options, Target};
+use super::{Failure, Options, Target, Verdict};
 use crate::notation::{Ids, Names, NotationError, Speaker, Template, format};
 use crate::scene::Scene;
 use crate::step::{Action, Alternative, Each, Maxima, Piece, Step};
@@ -22,6 +22,9 @@ const COLLECTED_MAX: usize = 10_000;
 
 /// And no more bytes than these.
 const COLLECTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Of a CONNECT that has none written, in seconds: longer than any scene, and not 0, which some brokers refuse.
+const KEEP_ALIVE: u16 = 600;
 
 /// What is common to all topics and client ids of a run.
 pub(super) fn run_prefix(options: &Options) -> String {
@@ -54,6 +57,8 @@ pub(super) struct Player<'a, T: Target> {
 struct Wrong {
     expected: String,
     received: String,
+    /// Whether what came is the other side's good right.
+    is_its_choice: bool,
 }
 
 impl Wrong {
@@ -61,6 +66,15 @@ impl Wrong {
         Self {
             expected: expected.into(),
             received: received.into(),
+            is_its_choice: false,
+        }
+    }
+
+    /// The other side chose to have less than was asked for; says what.
+    fn less(what: String) -> Self {
+        Self {
+            is_its_choice: true,
+            ..Self::new("", what)
         }
     }
 }
@@ -86,10 +100,12 @@ impl<'a, T: Target> Player<'a, T> {
     }
 
     /// Plays all steps, and looks that nothing is left over.
-    pub(super) async fn play(&mut self, scene: &Scene) -> Result<(), Box<Failure>> {
+    pub(super) async fn play(&mut self, scene: &Scene) -> Verdict {
         for step in &scene.steps {
-            if let Err(wrong) = self.perform(&step.action).await {
-                return Err(self.failure(step, wrong));
+            match self.perform(&step.action).await {
+                Ok(()) => {}
+                Err(wrong) if wrong.is_its_choice => return Verdict::NotOffered(wrong.received),
+                Err(wrong) => return Verdict::Failed(self.failure(step, wrong)),
             }
         }
         if let Err((client, wrong)) = self.finish().await {
@@ -98,9 +114,9 @@ impl<'a, T: Target> Player<'a, T> {
                 text: format!("{client}! silent (at the end of the scene)"),
                 action: Action::Silent(client),
             };
-            return Err(self.failure(&step, wrong));
+            return Verdict::Failed(self.failure(&step, wrong));
         }
-        Ok(())
+        Verdict::Passed
     }
 
     /// Says goodbye where it can be said, so that no will is left, and takes away what outlives the connections.
@@ -301,6 +317,7 @@ impl<'a, T: Target> Player<'a, T> {
         };
         let wrong =
             |error: NotationError| Wrong::new("a packet that can be sent", error.to_string());
+        let packet = packet.clone().with_keep_alive(KEEP_ALIVE);
         let bytes = packet.encode(&speaker).map_err(wrong)?;
         Ok((bytes, packet.encode(&anonymous).map_err(wrong)?))
     }
@@ -418,7 +435,13 @@ impl<'a, T: Target> Player<'a, T> {
                     self.accept(client, names, has_ended);
                     return Ok(());
                 }
-                Progress::Wrong(received) => return Err(Wrong::new("", received)),
+                Progress::Wrong(received) => {
+                    let lesser = got.last().and_then(|got| lesser_grant(alternatives, got));
+                    return Err(match lesser.filter(|_| !self.options.strict) {
+                        Some(lesser) => Wrong::less(lesser),
+                        None => Wrong::new("", received),
+                    });
+                }
                 Progress::Open => {}
             }
             match self.next(client, deadline).await? {
@@ -583,6 +606,23 @@ impl<'a, T: Target> Player<'a, T> {
         }
         Ok(())
     }
+}
+
+/// A server may grant a lower QoS than it was asked for: says so, if that is what it did.
+fn lesser_grant(alternatives: &[Alternative], got: &Packet) -> Option<String> {
+    let Packet::SubAck(suback) = got else {
+        return None;
+    };
+    let templates = alternatives.iter().flat_map(|one| match one {
+        Alternative::Packets(templates) => &templates[..],
+        _ => &[],
+    });
+    let (asked, granted) = templates
+        .filter_map(|template| template.granted_less(suback))
+        .next()?;
+    Some(format!(
+        "QoS {asked} is asked for, and QoS {granted} is granted"
+    ))
 }
 
 fn template(each: &Each, number: u32) -> Result<Template, Wrong> {

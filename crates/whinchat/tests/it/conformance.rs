@@ -117,6 +117,7 @@ fn the_list_has_the_scenes_that_the_filters_leave() {
     };
     let answered = "MQTT-3.12.4-1 a PINGREQ is answered\n";
     assert_eq!(list(&["--mqtt", "3.1.1"]), format!("v311 {answered}"));
+    assert_eq!(list(&["--scene", "is not answered"]).lines().count(), 1);
     assert_eq!(list(&["--id", "*-3.12.*"]).lines().count(), 3);
     assert_eq!(
         list(&["--chapter", "3.12", "--mqtt", "5"]).lines().count(),
@@ -190,6 +191,56 @@ fn a_broker_that_errs_fails_the_scenes_that_show_it() {
     );
     assert!(
         stdout.contains("not offered: MQTT 5.0 is answered in 3.1.1: 1 scene\n"),
+        "{stdout}"
+    );
+}
+
+/// A broker that does not outlive a PINGREQ: whoever restarts it finds the failure where it is, and no other.
+#[test]
+fn a_broker_that_dies_is_started_again_and_fails_only_what_kills_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let alive = folder.path().join("alive");
+    fs::write(&alive, "").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let is_alive = alive.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, alive) = (stream.unwrap(), is_alive.clone());
+            thread::spawn(move || {
+                let mut packet = [0; 1024];
+                while let Ok(1..) = stream.read(&mut packet) {
+                    if packet[0] == 0xc0 {
+                        let _ = fs::remove_file(&alive);
+                    }
+                    if !alive.exists() {
+                        return;
+                    }
+                    if packet[0] == 0x10 && stream.write_all(b"\x20\x02\x00\x00").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let (_folder, file) = scenes(
+        "scene a PINGREQ is answered\nv311 MQTT-3.12.4-1\nA> CONNECT clean A< CONNACK 00\nA> PINGREQ A< PINGRESP\n\
+         scene a CONNECT is answered\nv311 MQTT-3.1.4-5\nneeds alone\nA> CONNECT clean A< CONNACK 00\nA> DISCONNECT\n",
+    );
+    let arguments = [&url, "--scenes", &file, "--jobs", "1", "--patience", "1s"];
+    let (code, stdout, _) = run(&arguments);
+    assert_eq!(code, 1);
+    assert_eq!(stdout.matches("\nfailed: ").count(), 2, "{stdout}");
+    let command = format!("touch {}", alive.display());
+    let (code, stdout, stderr) = run(&[&arguments[..], &["--restart", &command]].concat());
+    // Nobody is let in at the start either.
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    fs::write(&alive, "").unwrap();
+    let (code, stdout, _) = run(&[&arguments[..], &["--restart", &command]].concat());
+    assert_eq!(code, 1);
+    assert_eq!(stdout.matches("\nfailed: ").count(), 1, "{stdout}");
+    assert!(
+        stdout.contains("failed: v311 MQTT-3.12.4-1 a PINGREQ is answered"),
         "{stdout}"
     );
 }
@@ -323,6 +374,8 @@ fn what_is_asked_for_wrongly_is_said() {
         (&["mqtt://host?a=b"], "no options such as a="),
         (&["mqtts://host"], "mqtts"),
         (&["--patience", "soon"], "soon"),
+        (&["--scene", "no such scene"], "no scene is left"),
+        (&["--restart", "true"], "<URL>"),
         (&["--run", "true"], "--client"),
         (&["mqtt://host", "--client"], "cannot be used"),
         (&["--client", "-u", "me"], "only with the URL"),

@@ -88,7 +88,7 @@ async fn no_bytes_keep_a_scene_from_its_verdict() {
         };
         let version = ProtocolVersion::ALL[random.usize(..3)];
         let mut player = Player::new(&target, &options, version, 0);
-        if let Err(failure) = player.play(&scenes[0]).await {
+        if let Verdict::Failed(failure) = player.play(&scenes[0]).await {
             assert!(!failure.to_string().is_empty());
             failed += 1;
         }

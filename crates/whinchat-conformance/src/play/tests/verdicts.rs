@@ -13,10 +13,7 @@ async fn verdict(
     let scenes = Scene::parse_file("x", &format!("scene s\nv31\nv311\nv5\n{steps}")).unwrap();
     let target = Scripted::new(version, scripts);
     let mut player = Player::new(&target, options, version, 0);
-    match player.play(&scenes[0]).await {
-        Ok(()) => Verdict::Passed,
-        Err(failure) => Verdict::Failed(failure),
-    }
+    player.play(&scenes[0]).await
 }
 
 /// The same for a client that is connected.
@@ -67,6 +64,28 @@ fn rows<const COLUMNS: usize>(table: &str) -> impl Iterator<Item = [&str; COLUMN
         let columns: Vec<&str> = row.split('|').map(str::trim).collect();
         columns.try_into().unwrap()
     })
+}
+
+#[tokio::test]
+async fn a_server_may_grant_a_lower_qos() {
+    let steps = "A> SUBSCRIBE id1 a:2 b:1  A< SUBACK id1 02 01";
+    match connected(&options(), steps, "read; SUBACK id1 01 01").await {
+        Verdict::NotOffered(why) => assert_eq!(why, "QoS 2 is asked for, and QoS 1 is granted"),
+        other => panic!("{other:?}"),
+    }
+    for script in [
+        "read; SUBACK id1 80 01",
+        "read; SUBACK id2 01 01",
+        "read; SUBACK id1 01",
+    ] {
+        fails(connected(&options(), steps, script).await, steps, "SUBACK");
+    }
+    let strict = Options {
+        strict: true,
+        ..options()
+    };
+    let verdict = connected(&strict, steps, "read; SUBACK id1 01 01").await;
+    fails(verdict, steps, "SUBACK id1 01 01");
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,7 +314,7 @@ async fn a_failure_can_be_understood_by_who_reads_it() {
     assert_eq!(
         failure.to_string(),
         "line 6: A< PUBACK id7
-    A> CONNECT a clean
+    A> CONNECT a clean keep=600
     A< CONNACK 00
     A> PUBLISH q1 id7 a/b 'x' expiry=9
     A< PUBACK id8 10

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Only this version: 5, 3.1.1 or 3.1. Repeatable.
     #[arg(long, value_name = "VERSION", value_parser = version, help_heading = "What is played")]
     mqtt: Vec<ProtocolVersion>,
+    /// Only scenes whose name has this in it; the names are those of --list and of failures. Repeatable.
+    #[arg(long, value_name = "TEXT", help_heading = "What is played")]
+    scene: Vec<String>,
     /// Plays the scenes of this file instead of those that the program has. Repeatable.
     #[arg(long, value_name = "FILE", help_heading = "What is played")]
     scenes: Vec<PathBuf>,
@@ -55,6 +58,15 @@ pub(crate) struct Args {
         help_heading = "The broker"
     )]
     with: Vec<Prepared>,
+    /// Starts the broker again, by the shell, when it lets nobody in any more. Scenes that failed are then played once
+    /// more, each by itself.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "url",
+        help_heading = "The broker"
+    )]
+    restart: Option<String>,
     #[command(flatten)]
     login: LoginArgs,
     /// Threads of Whinchat's own broker.
@@ -146,7 +158,12 @@ pub(super) struct Task {
 /// Who is judged.
 pub(super) enum Judged {
     /// The broker at this place.
-    Broker { endpoint: Endpoint, setup: Setup },
+    Broker {
+        endpoint: Endpoint,
+        setup: Setup,
+        /// What starts it again.
+        restart: Option<String>,
+    },
     /// Our own broker, with so many threads.
     Own { threads: u16 },
     /// Whoever connects here, or is started to do so.
@@ -195,7 +212,11 @@ impl Args {
                 setup.method = self.with.contains(&Prepared::Method);
                 setup.login = self.with.contains(&Prepared::Login);
                 setup.denied = self.with.contains(&Prepared::Denied);
-                Judged::Broker { endpoint, setup }
+                Judged::Broker {
+                    endpoint,
+                    setup,
+                    restart: self.restart,
+                }
             }
             None if self.login.is_given() => {
                 return Err(Failure::Usage(
@@ -215,7 +236,7 @@ impl Args {
         };
         Ok(Task {
             judged,
-            choice: Choice::new(self.id, &self.chapter, self.mqtt)?,
+            choice: Choice::new(self.id, &self.chapter, self.mqtt, self.scene)?,
             scene_files: self.scenes,
             is_list: self.list,
             options,

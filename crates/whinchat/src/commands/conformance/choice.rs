@@ -1,16 +1,18 @@
 //! Which statements and scenes are wanted.
 
-use whinchat_conformance::{ProtocolVersion, Statement, chapters, statement, statements};
+use whinchat_conformance::{Play, ProtocolVersion, Statement, chapters, statement, statements};
 
 use super::glob::Glob;
 use crate::commands::tool::Failure;
 
-/// What `--id`, `--chapter` and `--mqtt` leave.
+/// What `--id`, `--chapter`, `--mqtt` and `--scene` leave.
 pub(super) struct Choice {
     ids: Vec<Glob>,
     /// Full names of chapters; empty for all.
     chapters: Vec<&'static str>,
     versions: Vec<ProtocolVersion>,
+    /// Parts of names of scenes; empty for all.
+    scenes: Vec<String>,
 }
 
 impl Choice {
@@ -20,11 +22,13 @@ impl Choice {
         ids: Vec<Glob>,
         chapter_names: &[String],
         versions: Vec<ProtocolVersion>,
+        scenes: Vec<String>,
     ) -> Result<Self, Failure> {
         let mut choice = Self {
             ids: Vec::new(),
             chapters: Vec::new(),
             versions,
+            scenes,
         };
         for name in chapter_names {
             choice.chapters.extend(choice.chapters_called(name)?);
@@ -88,14 +92,19 @@ impl Choice {
             && (self.ids.is_empty() || self.ids.iter().any(|id| id.matches(&statement.id)))
     }
 
-    /// Whether a scene that shows `ids` is to be played in `version`. One that shows none belongs to the whole
-    /// version.
-    pub(super) fn has_scene(&self, version: ProtocolVersion, ids: &[String]) -> bool {
-        if self.ids.is_empty() && self.chapters.is_empty() {
-            return self.versions.is_empty() || self.versions.contains(&version);
+    /// Whether a scene is to be played. One that shows no statement belongs to the whole version.
+    pub(super) fn has_play(&self, play: &Play<'_>) -> bool {
+        let name = play.scene.name(play.version);
+        if !self.scenes.is_empty() && !self.scenes.iter().any(|part| name.contains(part)) {
+            return false;
         }
-        ids.iter()
-            .filter_map(|id| statement(version, id))
+        if self.ids.is_empty() && self.chapters.is_empty() {
+            return self.versions.is_empty() || self.versions.contains(&play.version);
+        }
+        play.scene
+            .ids(play.version)
+            .iter()
+            .filter_map(|id| statement(play.version, id))
             .any(|statement| self.has_statement(statement))
     }
 }

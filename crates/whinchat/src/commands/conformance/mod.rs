@@ -12,6 +12,7 @@ mod clients;
 mod glob;
 mod guard;
 mod own;
+mod restart;
 mod show;
 mod target;
 
@@ -32,6 +33,7 @@ use whinchat_transport::{DialOptions, Endpoint};
 use self::args::{Judged, Output, Task};
 use self::clients::ClientSource;
 use self::own::OWN_SETUPS;
+use self::restart::Restart;
 use self::target::SocketTarget;
 use super::progress::bar;
 use super::table::counted;
@@ -52,10 +54,7 @@ fn judge(task: Task) -> Result<Exit, Failure> {
     let scenes = given.as_deref().unwrap_or(built_in);
     let plays: Vec<_> = plays(scenes)
         .into_iter()
-        .filter(|play| {
-            task.choice
-                .has_scene(play.version, play.scene.ids(play.version))
-        })
+        .filter(|play| task.choice.has_play(play))
         .collect();
     if plays.is_empty() {
         return Err(Failure::Usage("no scene is left to be played".into()));
@@ -106,8 +105,21 @@ impl Task {
         progress: &Progress,
     ) -> Result<(String, Vec<Run>), Failure> {
         match &self.judged {
-            Judged::Broker { endpoint, setup } => {
-                let played = play_on(endpoint, *setup, plays, &self.options, progress).await?;
+            Judged::Broker {
+                endpoint,
+                setup,
+                restart,
+            } => {
+                let mut played = play_on(endpoint, *setup, plays, &self.options, progress).await?;
+                if let Some(command) = restart {
+                    let target = socket(endpoint, *setup, &self.options);
+                    let again = Restart {
+                        command,
+                        target: &target,
+                        options: &self.options,
+                    };
+                    again.play_failed(plays, &mut played, &progress.bar).await?;
+                }
                 Ok((endpoint.to_string(), vec![Run::new(played)]))
             }
             Judged::Client { listen, command } => {
@@ -190,11 +202,7 @@ async fn play_on(
     options: &Options,
     progress: &Progress,
 ) -> Result<Vec<Played>, Failure> {
-    let target = SocketTarget {
-        endpoint: endpoint.clone(),
-        setup,
-        dial: DialOptions::default().with_timeout(options.patience),
-    };
+    let target = socket(endpoint, setup, options);
     let played = play_all(plays, &target, options, |played| progress.played(played)).await;
     played.map_err(|error| {
         Failure::Runtime(if let RunError::Unreachable(error) = error {
@@ -204,6 +212,14 @@ async fn play_on(
             format!("{endpoint}: {error}")
         })
     })
+}
+
+fn socket(endpoint: &Endpoint, setup: Setup, options: &Options) -> SocketTarget {
+    SocketTarget {
+        endpoint: endpoint.clone(),
+        setup,
+        dial: DialOptions::default().with_timeout(options.patience),
+    }
 }
 
 /// How far the run has come.
