@@ -182,6 +182,8 @@ impl Replay {
     }
 
     fn route(&mut self, message: u64, receiver: &RecordedReceiver<'_>) {
+        // Also where the message itself is lost: its number is not used again.
+        self.next_message = self.next_message.max(message + 1);
         let handle = Handle {
             message,
             group: receiver.group.map(Arc::from),
@@ -249,7 +251,10 @@ impl Replay {
         });
         // What the format allows was checked when the record was read.
         if let Ok(state) = state {
+            let mut last = 0;
+            state.export(|handle, _| last = last.max(handle.message));
             session.state.replay_state(state, |handle| handle.message);
+            self.next_message = self.next_message.max(last + 1);
         }
     }
 
