@@ -5,7 +5,7 @@
 //! steps are drawn at random, printed in the words of MQTT when they fail, and shrunk.
 //!
 //! - [`engine`]: two engines, and what each owes the other.
-//! - [`ledger`]: the list itself, for one direction of one session.
+//! - `ledger`: the list itself, for one direction of one session.
 //! - [`run`]: so many steps from a seed.
 
 #![expect(
