@@ -259,14 +259,20 @@ impl Connection {
         let (reason, ticket, event) = match held {
             Some(_) => {
                 let ticket = out.record(Effect::Released { id });
+                session.receiver_mut().note_release(ticket);
                 (PubCompReason::Success, ticket, Event::None)
             }
             None if planted!(UnknownPubRelIsSuccess) => {
                 (PubCompReason::Success, Ticket::NONE, Event::None)
             }
+            // It may have been released on an earlier connection, and the record of that be under
+            // way: without it a restart would hold the id, and the peer's next message be lost.
             None => (
                 PubCompReason::PacketIdentifierNotFound,
-                Ticket::NONE,
+                session
+                    .receiver
+                    .as_ref()
+                    .map_or(Ticket::NONE, |held| held.last_release()),
                 Event::Stray {
                     packet: PacketType::PubRel,
                     id,

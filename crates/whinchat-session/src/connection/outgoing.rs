@@ -574,6 +574,10 @@ impl Connection {
             QoS::ExactlyOnce
         };
         let written = match &slot.message {
+            // Its onward delivery has not begun, although it has its id. // v5 [MQTT-3.3.2-5]
+            Some(message) if !dup && message.expires_at().is_some_and(|expiry| expiry <= now) => {
+                Err(DropReason::Expired)
+            }
             Some(message) => {
                 let writing = Writing {
                     message,
@@ -581,7 +585,7 @@ impl Connection {
                     subscription_ids: slot.subscription_ids.as_slice(),
                     frame: None,
                 };
-                // A message that has been sent does not expire. // v5 [MQTT-4.3.3-7]
+                // What has been sent does not expire. // v5 [MQTT-4.3.3-7]
                 let expiry = message.expires_at().filter(|_| planted!(InFlightExpires));
                 if expiry.is_some_and(|expiry| expiry <= now) {
                     sender.finish(position);

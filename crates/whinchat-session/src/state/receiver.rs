@@ -37,6 +37,8 @@ pub(crate) struct Receiver {
     held: HashMap<PacketId, Incoming>,
     /// The largest that one of its connections had.
     receive_maximum: u16,
+    /// What the last release of an id waits for.
+    last_release: Ticket,
 }
 
 impl Receiver {
@@ -64,6 +66,17 @@ impl Receiver {
     /// Forgets what the application of an earlier connection had not decided on.
     pub(crate) fn forget_undecided(&mut self) {
         self.held.retain(|_, state| *state != Incoming::Deciding);
+    }
+
+    /// An id was released under this ticket.
+    #[inline]
+    pub(crate) fn note_release(&mut self, ticket: Ticket) {
+        self.last_release = self.last_release.max(ticket);
+    }
+
+    #[inline]
+    pub(crate) fn last_release(&self) -> Ticket {
+        self.last_release
     }
 
     /// A connection with this Receive Maximum brings messages.

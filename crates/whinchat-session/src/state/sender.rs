@@ -409,6 +409,8 @@ impl<M: Message> Sender<M> {
             let (qos, was_sent) = match slot.state {
                 Outgoing::AwaitPubAck => (QoS::AtLeastOnce, true),
                 Outgoing::AwaitSentCommit => (QoS::ExactlyOnce, false),
+                // Its record is durable, and its turn never came.
+                Outgoing::AwaitPubRec if slot.unsent == Unsent::First => (QoS::ExactlyOnce, false),
                 Outgoing::AwaitPubRec
                 | Outgoing::AwaitPubRecCommit
                 | Outgoing::AwaitPubComp

@@ -1,12 +1,11 @@
 //! What a session gives away and takes back between connections.
 
-use whinchat_codec::ProtocolVersion;
-use whinchat_codec::QoS;
+use whinchat_codec::{PacketRef, ProtocolVersion, QoS};
 use whinchat_session::{
-    Delivery, DeliveryOptions, DropReason, Instant, QueueLimits, QueuePolicy, SessionLimits,
-    SessionState,
+    ConnAckOptions, Connection, Delivery, DeliveryOptions, DropReason, Instant, QueueLimits,
+    QueuePolicy, SessionLimits, SessionState, Ticket,
 };
-use whinchat_testkit::{Pair, TestMessage};
+use whinchat_testkit::{Pair, TestMessage, TestOutput, connect};
 
 const NOW: Instant = Instant::from_millis(0);
 
@@ -125,4 +124,43 @@ fn v5_mqtt_3_1_2_4_clear_forgets_everything_and_reports_each_message_once() {
         .clear(|message| dropped.push(message.payload));
     assert_eq!(dropped, ["1", "2"]);
     assert!(server.session.is_empty());
+}
+
+/// A server's end, accepted, for a client with this Receive Maximum.
+fn accepted(
+    session: &mut SessionState<TestMessage>,
+    receive_maximum: u16,
+    out: &mut TestOutput,
+) -> Connection {
+    let mut connection = Connection::server(NOW, &SessionLimits::default());
+    let mut connect = connect(ProtocolVersion::V5, "c");
+    let set = connect.properties.set_receive_maximum(receive_maximum);
+    set.expect("not 0");
+    connection
+        .handle(NOW, PacketRef::Connect(connect.borrowed()), session, out)
+        .expect("a valid CONNECT");
+    connection.accept(NOW, session, ConnAckOptions::new(), out);
+    connection
+}
+
+/// v5 section 4.8.2: a member of a shared subscription goes, and QoS 2 that never left goes to another.
+#[test]
+fn qos_2_that_has_its_record_and_never_left_is_taken_out_for_another_member() {
+    let (mut session, mut out) = (SessionState::new(), TestOutput::new(true));
+    let mut connection = accepted(&mut session, 2, &mut out);
+    for (qos, payload) in [(QoS::AtLeastOnce, "sent"), (QoS::ExactlyOnce, "held back")] {
+        let (message, options) = (TestMessage::new("a", payload), DeliveryOptions::new(qos));
+        connection.deliver(NOW, &mut session, &message, &options, None, &mut out);
+    }
+    // The next connection has room for one, and the record is written meanwhile.
+    connection = accepted(&mut session, 1, &mut out);
+    connection.handle_committed(NOW, Ticket::new(9), &mut session, &mut out);
+    connection.handle_transport_closed();
+    let taken = session.take_unacked(|_| true);
+    let taken: Vec<(&[u8], bool)> = taken
+        .iter()
+        .map(|taken| (&taken.message.payload[..], taken.was_sent))
+        .collect();
+    assert_eq!(taken, [(&b"sent"[..], true), (&b"held back"[..], false)]);
+    assert!(session.is_empty());
 }
