@@ -15,6 +15,7 @@ use whinchat_transport::Peer;
 
 use super::{
     end::Ending,
+    groups::Level,
     limits_met::Met,
     mail::{Arrival, Mail, SlotKey},
     sessions::{Counted, Session, Takeovers},
@@ -274,7 +275,7 @@ impl Shard {
         session.will_at = None;
         session.will = will;
         if let Some(readiness) = &session.readiness {
-            readiness.set(true, true);
+            readiness.set(Level::Awaited);
         }
         let durable = session.is_durable();
         if durable != was_durable {

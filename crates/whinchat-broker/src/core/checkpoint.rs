@@ -293,12 +293,15 @@ impl Shard {
     pub(crate) fn restore_states(&mut self, checkpoint: &Checkpoint) -> Result<(), SnapshotError> {
         for place in checkpoint.places_on(self) {
             let kept = &checkpoint.sessions[place];
+            let mut has_group_messages = false;
             let state = SessionState::restore(&kept.state, |bytes| {
                 let (id, group) = read_delivery(bytes)?;
                 let message = checkpoint.messages.get(&id)?;
+                let group = group.and_then(|text| self.commons.groups.find(text));
+                has_group_messages |= group.is_some();
                 Some(Delivery {
                     message: Arc::clone(message),
-                    group: group.and_then(|text| self.commons.groups.find(text)),
+                    group,
                 })
             })?;
             let Some(index) = self.sessions.find(&kept.client_id) else {
@@ -308,6 +311,10 @@ impl Shard {
                 continue;
             };
             session.state = state;
+            if has_group_messages {
+                // It may have left the group since; its messages can still go to the others.
+                session.readiness.get_or_insert_default();
+            }
             if kept.was_connected && self.records.is_enabled() {
                 let limits = &self.settings.limits;
                 let most = limits.send_window.max(limits.send_window_v3);

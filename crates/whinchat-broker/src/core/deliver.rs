@@ -17,6 +17,7 @@ use whinchat_codec::{
 use whinchat_session::{DeliveryOptions, DropReason, Instant, PublishHead, TopicAlias};
 
 use super::{
+    groups::Level,
     keys::GroupKey,
     message::{Delivery, Message, Parts},
     retained::Source,
@@ -336,7 +337,9 @@ impl Shard {
                 }
             }
         }
-        self.metrics.messages_sent.of(qos).increment();
+        if qos == QoS::AtMostOnce {
+            self.metrics.messages_sent.of(qos).increment(); // others are counted where they are recorded
+        }
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(index);
@@ -429,11 +432,24 @@ impl Shard {
     /// A session queued a message; those it is picked for go to readier members from here on.
     fn note_queued(&mut self, index: u32) {
         self.note_fullness(index);
-        if let Some(session) = self.sessions.get(index)
-            && let Some(readiness) = &session.readiness
-        {
-            readiness.set(session.slot.is_some(), false);
-        }
+        self.note_readiness(index);
+    }
+
+    /// Tells the groups that the session is a member of how well it can take one more message.
+    fn note_readiness(&self, index: u32) {
+        let Some(session) = self.sessions.get(index) else {
+            return;
+        };
+        let Some(readiness) = &session.readiness else {
+            return;
+        };
+        let slot = session.slot.and_then(|slot| self.slots.get(slot as usize));
+        readiness.set(match slot {
+            None => Level::Absent,
+            Some(slot) if !slot.engine.is_connected() => Level::Awaited,
+            Some(_) if session.state.queue_len() > 0 => Level::Busy,
+            Some(_) => Level::Ready,
+        });
     }
 
     /// An exchange of the session ended: it may have room again.
@@ -449,9 +465,7 @@ impl Shard {
             session.overflow_logged = false;
             self.metrics.sessions_overflowed.subtract(1);
         }
-        if let Some(readiness) = &session.readiness {
-            readiness.set(session.slot.is_some(), session.state.queue_len() == 0);
-        }
+        self.note_readiness(index);
     }
 }
 

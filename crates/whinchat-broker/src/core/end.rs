@@ -20,7 +20,7 @@ use whinchat_codec::{
 };
 use whinchat_session::Violation;
 
-use super::{deliver::Outgoing, limits_met::Met, retained::Source, wills::Will};
+use super::{deliver::Outgoing, groups::Level, limits_met::Met, retained::Source, wills::Will};
 use crate::{
     hooks::{Client, Decision, DisconnectEvent, Identity, MessageEvent, PublishVerdict},
     limits::Limit,
@@ -232,7 +232,7 @@ impl Shard {
         };
         session.slot = None;
         if let Some(readiness) = &session.readiness {
-            readiness.set(false, false);
+            readiness.set(Level::Absent);
         }
         self.commons.counts.clients.fetch_sub(1, Ordering::Relaxed);
         tracing::debug!(client_id = ?session.client_id, ?ending, "client disconnected");
@@ -309,7 +309,7 @@ impl Shard {
         self.remove_subscriptions(index);
         self.redistribute(index, true);
         self.forget_fullness(index);
-        let Some(mut session) = self.sessions.remove(index) else {
+        let Some(session) = self.sessions.remove(index) else {
             return;
         };
         self.metrics.sessions.subtract(1);
@@ -322,8 +322,9 @@ impl Shard {
         if session.overflow_logged {
             self.metrics.sessions_overflowed.subtract(1);
         }
+        // What is in flight was counted when it was sent.
         let dropped = self.metrics.messages_dropped.of(DropLabel::SessionEnded);
-        session.state.clear(|_| dropped.increment());
+        dropped.add(session.state.queue_len() as u64);
     }
 
     /// Messages of shared subscriptions that the session has not received go to another member

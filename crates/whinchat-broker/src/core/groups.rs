@@ -18,28 +18,36 @@ use slab::Slab;
 
 use super::keys::{Grant, GroupKey, SessionKey};
 
-/// How well a session can take one more message; written by its shard, read by all.
+/// How well a session can take one more message; the later, the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Nobody is there.
+    Absent,
+    /// Somebody whose CONNACK waits for the log: messages are queued, those at QoS 0 dropped.
+    Awaited,
+    /// Connected, and messages wait already.
+    Busy,
+    Ready,
+}
+
+/// The level of one session; written by its shard, read by all.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness(AtomicU8);
 
 impl Readiness {
-    const OFFLINE: u8 = 0;
-    const BUSY: u8 = 1;
-    const READY: u8 = 2;
-
-    pub(crate) fn set(&self, connected: bool, has_room: bool) {
-        let level = match (connected, has_room) {
-            (false, _) => Self::OFFLINE,
-            (true, false) => Self::BUSY,
-            (true, true) => Self::READY,
-        };
-        if self.0.load(Ordering::Relaxed) != level {
-            self.0.store(level, Ordering::Relaxed);
+    pub(crate) fn set(&self, level: Level) {
+        if self.level() != level {
+            self.0.store(level as u8, Ordering::Relaxed);
         }
     }
 
-    fn level(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+    fn level(&self) -> Level {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Level::Absent,
+            1 => Level::Awaited,
+            2 => Level::Busy,
+            _ => Level::Ready,
+        }
     }
 }
 
@@ -154,8 +162,8 @@ impl Groups {
     }
 
     /// Chooses who gets the next message: ready members before busy ones, connected before
-    /// disconnected ones; among equals in turn. A disconnected member is chosen only if the message
-    /// can wait for it. `None` if nobody can take it.
+    /// disconnected ones; among equals in turn. A member that is not connected is chosen only if the
+    /// message can wait for it. `None` if nobody can take it.
     pub(crate) fn pick(&self, key: GroupKey, can_wait: bool) -> Option<Member> {
         let state = &mut *self.state.lock();
         let group = state.groups.get_mut(key.index as usize)?;
@@ -163,15 +171,16 @@ impl Groups {
             return None;
         }
         let count = group.members.len();
-        let mut best: Option<(u8, usize)> = None;
+        let mut best: Option<(Level, usize)> = None;
         for step in 0..count {
             let place = (group.next + step) % count;
             let member = &group.members[place];
             let level = member.readiness.level();
-            let takes = level > Readiness::OFFLINE || (can_wait && member.grant.is_durable());
+            let keeps = level > Level::Absent || member.grant.is_durable();
+            let takes = level > Level::Awaited || (can_wait && keeps);
             if takes && best.is_none_or(|(found, _)| level > found) {
                 best = Some((level, place));
-                if level == Readiness::READY {
+                if level == Level::Ready {
                     break;
                 }
             }
@@ -202,7 +211,7 @@ impl Groups {
         state.groups.get(key.index as usize).is_some_and(|group| {
             group.check == key.check
                 && group.members.iter().any(|member| {
-                    member.readiness.level() > Readiness::OFFLINE
+                    member.readiness.level() > Level::Absent
                         || (!connected && member.grant.is_durable())
                 })
         })

@@ -13,7 +13,7 @@ use whinchat_session::Ticket;
 use whinchat_topic::Subscribed;
 
 use super::{
-    groups::{Member, Membership},
+    groups::{Level, Member, Membership},
     keys::{Grant, SubscriberKey},
     sessions::Subscription,
 };
@@ -191,7 +191,7 @@ impl Shard {
                     .get_mut(session_index)
                     .expect("an attached session is in the table");
                 let readiness = Arc::clone(session.readiness.get_or_insert_default());
-                readiness.set(true, true);
+                readiness.set(Level::Ready);
                 let member = Member {
                     session: key,
                     grant,

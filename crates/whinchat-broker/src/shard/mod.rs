@@ -255,6 +255,9 @@ impl Output<Delivery> for Wire<'_> {
     }
 
     fn record(&mut self, effect: Effect<'_, Delivery>) -> Ticket {
+        if let Effect::Sent { qos, .. } = effect {
+            self.metrics.messages_sent.of(qos).increment();
+        }
         match self.durable {
             Some(session) => self.records.effect(session, effect),
             None => Ticket::NONE,

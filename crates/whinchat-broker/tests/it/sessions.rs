@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use whinchat_broker::QueueOverflow;
+use whinchat_broker::{QueueOverflow, metrics::DropLabel};
 use whinchat_codec::{Packet, ProtocolVersion, PubAckReason, QoS};
 
 use crate::{
@@ -216,11 +216,38 @@ mod queues {
         .await;
     }
 
+    /// Every copy is counted once: as sent or as dropped (I-7).
+    #[tokio::test]
+    async fn what_was_sent_is_not_counted_as_dropped_when_its_session_ends() {
+        on_every_broker(async |broker| {
+            let mut connect = connect_durable(V5, "s");
+            connect.properties.set_receive_maximum(1).unwrap();
+            let (mut peer, _) = Peer::connected_with(broker, connect).await;
+            peer.subscribe("t", QoS::AtLeastOnce).await;
+            let mut publisher = Peer::connected(broker, V5, "p").await;
+            for payload in ["sent", "queued"] {
+                publisher.publish_acked("t", payload).await;
+            }
+            peer.receive_publish().await; // and never answers
+            let other = Peer::connected(broker, V5, "s").await;
+            broker.settle().await;
+            let metrics = broker.metrics();
+            let sent = metrics.sum(|shard| shard.messages_sent.total());
+            assert_eq!((sent, dropped_as(broker, DropLabel::SessionEnded)), (1, 1));
+            other.disconnect().await;
+            peer.cut();
+        })
+        .await;
+    }
+
     fn dropped(broker: &TestBroker) -> u64 {
-        use whinchat_broker::metrics::DropLabel;
+        dropped_as(broker, DropLabel::QueueFull)
+    }
+
+    fn dropped_as(broker: &TestBroker, label: DropLabel) -> u64 {
         broker
             .metrics()
-            .sum(|shard| shard.messages_dropped.of(DropLabel::QueueFull).value())
+            .sum(|shard| shard.messages_dropped.of(label).value())
     }
 }
 

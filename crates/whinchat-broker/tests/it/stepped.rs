@@ -249,3 +249,31 @@ fn a_checkpoint_brings_back_what_is_owed_what_is_retained_and_who_subscribed() {
         ))
     );
 }
+
+#[test]
+fn a_member_that_waits_for_its_connack_is_not_picked_before_one_that_is_connected() {
+    let mut scene = Scene::new(6);
+    scene.log.release();
+    let mut members = ["one", "two"].map(|name| (name, scene.broker.connect_in_memory()));
+    for (name, stream) in &mut members {
+        scene.send(stream, connect(name));
+        let filters = [("$share/g/a", SubscriptionOptions::new(QoS::AtLeastOnce))];
+        scene.send(stream, Packet::Subscribe(subscribe(1, &filters)));
+        assert_eq!(scene.received(stream).len(), 2, "CONNACK and SUBACK");
+    }
+    let mut writer = scene.broker.connect_in_memory();
+    scene.send(&mut writer, connect("writer"));
+    scene.log.hold();
+    let [(_, first), (name, second)] = &mut members;
+    *second = scene.broker.connect_in_memory();
+    scene.send(second, connect(name));
+    for _ in 0..2 {
+        scene.send(&mut writer, publish("a", "x"));
+    }
+    assert_eq!(scene.received(second), [], "its CONNACK waits for the log");
+    assert_eq!(
+        scene.received(first).len(),
+        2,
+        "QoS 0 goes to the one that is there"
+    );
+}

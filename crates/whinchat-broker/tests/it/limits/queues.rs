@@ -47,6 +47,12 @@ async fn the_oldest_message_makes_room_and_that_is_said_once() {
         back.take_payloads(&["3", "4", "5"]).await;
         broker.settle().await;
         assert_eq!(overflowed(broker), 0);
+        let metrics = broker.metrics();
+        let sent = metrics.sum(|shard| shard.messages_sent.of(QoS::AtLeastOnce).value());
+        assert_eq!(
+            sent, 3,
+            "what came out of the queue is given to the client too"
+        );
     })
     .await;
 }
