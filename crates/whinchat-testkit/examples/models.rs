@@ -4,12 +4,13 @@
 use std::{process::ExitCode, time::Duration};
 
 use whinchat_testkit::model::{
+    broker::Broker,
     engine::Engine,
     run::{Done, Failure, Plan, run},
 };
 
 /// A model by name, and its share of the steps.
-const MODELS: [(&str, u64, Run); 1] = [("engine", 1, run::<Engine>)];
+const MODELS: [(&str, u64, Run); 2] = [("engine", 1, run::<Engine>), ("broker", 1, run::<Broker>)];
 
 type Run = fn(Plan) -> Result<Done, Box<Failure>>;
 

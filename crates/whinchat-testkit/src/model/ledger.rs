@@ -53,7 +53,7 @@ pub(super) struct Entry {
     released_here: bool,
     /// It may be forgotten without a word.
     pub(super) is_optional: bool,
-    /// It has its packet id, and waits only for its record: that is a beginning.
+    /// It has its packet id, and waits for its record or its turn.
     has_begun: bool,
     /// A restart may have taken it for one that was sent.
     may_have_dup: bool,
@@ -88,10 +88,20 @@ pub(super) struct Sighting {
 pub(super) enum Seen {
     /// A copy that is owed, for the first time.
     First,
-    /// One that was sent before.
-    Again,
+    /// One that was sent before, by its serial.
+    Again(u64),
     /// Nothing that is owed here: why not.
     Unknown(String),
+}
+
+/// Whether a copy may have its packet id for some time before it leaves: at QoS 2, with a late log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Beginnings {
+    #[default]
+    None,
+    /// The ledger is told of it.
+    Told,
+    Hidden,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -105,9 +115,22 @@ pub(super) struct Ledger {
     last_sent: BTreeMap<(u32, &'static str, u8), u64>,
     /// Copies that expired before they were sent.
     pub(super) expired: u64,
+    pub(super) beginnings: Beginnings,
 }
 
 impl Ledger {
+    /// A copy that should have come and did not.
+    pub(super) fn left(&self) -> Option<&Copy> {
+        let left = self.entries.iter().find(|entry| !entry.is_optional);
+        left.map(|entry| &entry.copy)
+    }
+
+    /// Copies that have not left.
+    pub(super) fn not_sent(&self) -> u64 {
+        let waits = |entry: &&Entry| entry.stage == Stage::Waiting;
+        self.entries.iter().filter(waits).count() as u64
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -128,9 +151,28 @@ impl Ledger {
         self.next_serial
     }
 
+    /// One more copy, which may come now or never.
+    pub(super) fn owe_perhaps(&mut self, copy: Copy) {
+        let serial = self.owe(copy);
+        self.set_optional(|entry| entry.serial == serial);
+    }
+
+    /// All that could happen has happened: what may come at QoS 0 and did not will not come.
+    pub(super) fn forget_perhaps(&mut self) {
+        self.entries.retain(|entry| {
+            !entry.is_optional || entry.copy.qos > QoS::AtMostOnce || entry.copy.was_retained()
+        });
+    }
+
     /// Takes the entry back, as if it had never been owed.
     pub(super) fn forget(&mut self, serial: u64) {
         self.entries.retain(|entry| entry.serial != serial);
+    }
+
+    pub(super) fn set_optional(&mut self, is_meant: impl Fn(&Entry) -> bool) {
+        for entry in &mut self.entries {
+            entry.is_optional |= is_meant(entry);
+        }
     }
 
     /// A connection begins: what was sent on earlier ones has to be sent again.
@@ -171,7 +213,7 @@ impl Ledger {
         }
     }
 
-    /// The exchange of this message has begun, though nothing has left.
+    /// This message has its packet id, though nothing has left.
     pub(super) fn begin(&mut self, number: u32) {
         for entry in &mut self.entries {
             entry.has_begun |= entry.copy.number == number;
@@ -181,10 +223,19 @@ impl Ledger {
     /// Copies that were not sent in time are not sent any more. // v5 [MQTT-3.3.2-5]
     pub(super) fn expire(&mut self, now: Millis) {
         let before = self.entries.len();
-        self.entries.retain(|entry| {
-            entry.stage != Stage::Waiting
-                || entry.has_begun
-                || entry.copy.expires_at.is_none_or(|at| at > now)
+        let beginnings = self.beginnings;
+        self.entries.retain_mut(|entry| {
+            if entry.stage != Stage::Waiting || !entry.copy.has_expired(now) {
+                return true;
+            }
+            // A restart takes what had its packet id for sent.
+            let may_have_begun = match beginnings {
+                Beginnings::None => false,
+                Beginnings::Told => entry.has_begun,
+                Beginnings::Hidden => entry.copy.qos == QoS::ExactlyOnce,
+            };
+            entry.is_optional |= may_have_begun;
+            may_have_begun
         });
         self.expired += (before - self.entries.len()) as u64;
     }
@@ -208,8 +259,13 @@ impl Ledger {
         let mut ids: Vec<u32> = publish.properties.subscription_identifiers().collect();
         ids.sort_unstable();
         let text = String::from_utf8_lossy(publish.payload);
+        let number = if text.is_empty() {
+            0
+        } else {
+            text.parse().expect("payloads are numbers")
+        };
         Sighting {
-            number: text.trim_end().parse().expect("payloads are numbers"),
+            number,
             topic,
             qos: publish.guarantee.qos(),
             id: publish.guarantee.packet_id(),
@@ -227,15 +283,19 @@ impl Ledger {
             && let Some(place) = self.in_flight(id)
         {
             self.publish_again(now, id, place, seen);
-            return Seen::Again;
+            return Seen::Again(self.entries[place].serial);
         }
-        let Some(place) = self.waiting(seen) else {
+        let Some(place) = self.waiting(now, seen) else {
             return Seen::Unknown(self.why_not(seen));
         };
         let entry = &self.entries[place];
         assert!(
             !seen.dup || entry.may_have_dup,
             "{seen}: DUP at first sight"
+        );
+        assert!(
+            !entry.copy.has_expired(now) || entry.may_have_dup,
+            "{seen} has expired"
         );
         let key = self.order_key(place);
         let ahead = self.entries[..place].iter().find(|other| {
@@ -257,6 +317,7 @@ impl Ledger {
                 let entry = &mut self.entries[place];
                 entry.stage = Stage::Sent(id);
                 entry.sent_here = true;
+                entry.is_optional = false;
                 self.check_window(seen);
             }
         }
@@ -285,6 +346,22 @@ impl Ledger {
         self.check_window(seen);
     }
 
+    /// A copy that this end did not know of leaves: the sender chose this receiver.
+    pub(super) fn adopt(&mut self, now: Millis, copy: Copy, seen: &Sighting) -> Option<u64> {
+        let serial = self.owe(copy);
+        let place = self.entries.len() - 1;
+        self.check_expiry(now, place, seen);
+        let Some(id) = seen.id else {
+            self.forget(serial);
+            return None;
+        };
+        let entry = &mut self.entries[place];
+        entry.stage = Stage::Sent(id);
+        entry.sent_here = true;
+        self.check_window(seen);
+        Some(serial)
+    }
+
     /// A PUBREL leaves.
     pub(super) fn pubrel(&mut self, pubrel: &PubRelRef<'_>) {
         let id = pubrel.packet_id;
@@ -309,15 +386,15 @@ impl Ledger {
     }
 
     /// A PUBACK has arrived: the copy that has its last answer.
-    pub(super) fn puback(&mut self, id: PacketId) -> Option<Copy> {
+    pub(super) fn puback(&mut self, id: PacketId) -> Option<Entry> {
         let place = self.in_flight(id)?;
         let entry = &self.entries[place];
         let ends = entry.copy.qos == QoS::AtLeastOnce && entry.sent_here;
-        ends.then(|| self.entries.remove(place).copy)
+        ends.then(|| self.entries.remove(place))
     }
 
     /// A PUBREC has arrived: the copy that has its last answer, if it was refused.
-    pub(super) fn pubrec(&mut self, id: PacketId, reason: PubRecReason) -> Option<Copy> {
+    pub(super) fn pubrec(&mut self, id: PacketId, reason: PubRecReason) -> Option<Entry> {
         let place = self.in_flight(id)?;
         let entry = &mut self.entries[place];
         if entry.stage != Stage::Sent(id) || entry.copy.qos != QoS::ExactlyOnce || !entry.sent_here
@@ -325,18 +402,18 @@ impl Ledger {
             return None;
         }
         if reason.is_error() {
-            return Some(self.entries.remove(place).copy);
+            return Some(self.entries.remove(place));
         }
         entry.stage = Stage::Received(id);
         None
     }
 
     /// A PUBCOMP has arrived: the copy that has its last answer.
-    pub(super) fn pubcomp(&mut self, id: PacketId) -> Option<Copy> {
+    pub(super) fn pubcomp(&mut self, id: PacketId) -> Option<Entry> {
         let place = self.in_flight(id)?;
         let entry = &self.entries[place];
         let ends = entry.stage == Stage::Received(id) && entry.released_here;
-        ends.then(|| self.entries.remove(place).copy)
+        ends.then(|| self.entries.remove(place))
     }
 
     /// All that could happen has happened: what may leave has left.
@@ -372,9 +449,22 @@ impl Ledger {
         self.entries.iter().position(is_it)
     }
 
-    fn waiting(&self, seen: &Sighting) -> Option<usize> {
+    /// The entry that a PUBLISH is the first sight of. Where a client has published a message twice,
+    /// for it did not hear of the first time, the two are told apart as far as they can be.
+    fn waiting(&self, now: Millis, seen: &Sighting) -> Option<usize> {
         let is_it = |entry: &Entry| entry.stage == Stage::Waiting && entry.copy.is_seen_as(seen);
-        self.entries.iter().position(is_it)
+        let entries = self.entries.iter().enumerate();
+        let fits_less = |entry: &Entry| {
+            (
+                !self.shows_expiry(now, &entry.copy, seen),
+                seen.dup && !entry.may_have_dup,
+                entry.is_optional,
+            )
+        };
+        entries
+            .filter(|(_, entry)| is_it(entry))
+            .min_by_key(|(_, entry)| fits_less(entry))
+            .map(|(place, _)| place)
     }
 
     fn why_not(&self, seen: &Sighting) -> String {
@@ -407,15 +497,18 @@ impl Ledger {
 
     /// // v5 [MQTT-3.3.2-6]
     fn check_expiry(&self, now: Millis, place: usize, seen: &Sighting) {
-        let entry = &self.entries[place];
-        if !self.terms.is_some_and(|terms| terms.has_properties) {
-            return;
-        }
-        let left = entry
-            .copy
-            .expires_at
-            .map(|at| u32::try_from(at.saturating_sub(now).div_ceil(1_000)).unwrap_or(u32::MAX));
-        assert_eq!(seen.expiry, left, "expiry of {seen}");
+        let copy = &self.entries[place].copy;
+        let left = copy.seconds_left(now);
+        assert!(
+            self.shows_expiry(now, copy, seen),
+            "{seen} has expiry={:?}, and {left:?} is left",
+            seen.expiry
+        );
+    }
+
+    fn shows_expiry(&self, now: Millis, copy: &Copy, seen: &Sighting) -> bool {
+        let has_properties = self.terms.is_some_and(|terms| terms.has_properties);
+        !has_properties || seen.expiry == copy.seconds_left(now)
     }
 
     /// // v5 [MQTT-3.3.4-9]
@@ -435,6 +528,24 @@ fn order_key(copy: &Copy) -> Option<(u32, &'static str, u8)> {
 }
 
 impl Copy {
+    /// What an expiry interval says of it, a second that has begun counting whole.
+    pub(super) fn seconds_left(&self, now: Millis) -> Option<u32> {
+        let left = self.expires_at?.saturating_sub(now).div_ceil(1_000);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn has_expired(&self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+    /// Sent because it was retained when the receiver subscribed.
+    pub(super) fn was_retained(&self) -> bool {
+        self.flow.is_none() && self.retain
+    }
+
+    pub(super) fn is_of_a_group(&self) -> bool {
+        self.flow.is_none() && !self.retain
+    }
+
     fn is_seen_as(&self, seen: &Sighting) -> bool {
         self.number == seen.number
             && self.topic == seen.topic

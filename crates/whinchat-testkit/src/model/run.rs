@@ -3,6 +3,7 @@
 use std::{
     fmt,
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -77,6 +78,38 @@ pub fn run<M: StateMachineTest>(plan: Plan) -> Result<Done, Box<Failure>> {
     Ok(done)
 }
 
+/// Leaves out what is not needed to fail: halves first, then less and less. Every sequence of steps
+/// is a valid one, so nothing has to be checked. The reason of the last failure.
+fn shrink<T: Clone>(steps: &mut Vec<T>, fails: impl Fn(&[T]) -> Option<String>) -> Option<String> {
+    let mut last = None;
+    let mut piece = steps.len();
+    while piece > 0 {
+        let before = steps.len();
+        let mut end = steps.len();
+        while end > 0 {
+            let start = end.saturating_sub(piece);
+            let fewer = [&steps[..start], &steps[end..]].concat();
+            if let Some(reason) = fails(&fewer) {
+                *steps = fewer;
+                last = Some(reason);
+            }
+            end = start;
+        }
+        // The smallest piece is tried for as long as it helps.
+        if piece > 1 || steps.len() == before {
+            piece /= 2;
+        }
+    }
+    last
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
 /// One case; its steps.
 fn run_case<M: StateMachineTest>(seed: u64) -> Result<u64, Box<Failure>> {
     let config = Config {
@@ -108,13 +141,22 @@ fn run_case<M: StateMachineTest>(seed: u64) -> Result<u64, Box<Failure>> {
             steps: steps.get(),
             course: String::new(),
         })),
-        Err(TestError::Fail(reason, (state, transitions, _))) => {
+        Err(TestError::Fail(reason, (state, mut transitions, _))) => {
+            let fails = |transitions: &[_]| -> Option<String> {
+                let course = (config.clone(), state.clone(), transitions.to_vec());
+                let play = AssertUnwindSafe(|| {
+                    let (config, state, transitions) = course;
+                    M::test_sequential(config, state, transitions, None);
+                });
+                Some(text_of(&*catch_unwind(play).err()?))
+            };
+            let reason = shrink(&mut transitions, fails).unwrap_or_else(|| reason.to_string());
             let mut course = format!("  {state:?}\n");
             for transition in &transitions {
                 course += &format!("  {transition:?}\n");
             }
             Err(Box::new(Failure {
-                reason: reason.to_string(),
+                reason,
                 seed,
                 steps: steps.get(),
                 course,

@@ -2,6 +2,7 @@
 
 use proptest_state_machine::StateMachineTest;
 use whinchat_testkit::model::{
+    broker::Broker,
     engine::Engine,
     run::{Plan, run},
 };
@@ -20,4 +21,9 @@ fn find_nothing<M: StateMachineTest>() {
 #[test]
 fn two_engines_pay_what_they_owe() {
     find_nothing::<Engine>();
+}
+
+#[test]
+fn a_broker_pays_what_it_owes() {
+    find_nothing::<Broker>();
 }

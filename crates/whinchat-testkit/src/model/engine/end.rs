@@ -12,7 +12,7 @@ use whinchat_session::{
 };
 
 use super::step::Side;
-use crate::model::ledger::{Copy, Ledger, Seen, Stage, Terms};
+use crate::model::ledger::{Beginnings, Copy, Ledger, Seen, Stage, Terms};
 use crate::{TestMessage, read_message, write_message};
 
 pub(super) const TOPICS: [&str; 3] = ["t", "some/topic", "other/topic"];
@@ -74,6 +74,13 @@ impl Output<TestMessage> for Out {
     }
 }
 
+/// Ledger of an engine that says when a message has its packet id.
+pub(super) fn watched_ledger() -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.beginnings = Beginnings::Told;
+    ledger
+}
+
 pub(super) fn number_of(message: &TestMessage) -> u32 {
     number_in(&message.payload)
 }
@@ -130,7 +137,7 @@ impl End {
             committed: 0,
             wire: BytesMut::new(),
             inbox: BytesMut::new(),
-            ledger: Ledger::default(),
+            ledger: watched_ledger(),
             undecided: Vec::new(),
             answers: VecDeque::new(),
             arrived: BTreeSet::new(),
@@ -188,6 +195,7 @@ impl End {
             match reason {
                 DropReason::QueueFull => assert_eq!(known.stage, Stage::Waiting, "{}", known.copy),
 
+                DropReason::Expired => assert!(known.is_optional, "{}", known.copy),
                 other => panic!("{} is dropped: {other:?}", known.copy),
             }
             self.ledger.forget(serial);

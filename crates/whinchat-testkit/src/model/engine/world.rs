@@ -7,10 +7,10 @@ use whinchat_session::{
 };
 
 use super::{
-    end::{End, QUEUE_MESSAGES, TOPICS, Undecided, number_in, number_of},
+    end::{End, QUEUE_MESSAGES, TOPICS, Undecided, number_in, number_of, watched_ledger},
     step::{Side, SideName, Step},
 };
-use crate::model::ledger::{Copy, Ledger, Terms};
+use crate::model::ledger::{Copy, Entry, Terms};
 use crate::{TestMessage, connect};
 
 /// A client, a server, and the bytes between them.
@@ -259,7 +259,7 @@ impl World {
             Event::Connect(_) => {
                 if is_first_session {
                     end.session.clear(drop);
-                    end.ledger = Ledger::default();
+                    end.ledger = watched_ledger();
                     end.arrived.clear();
                     end.taken.clear();
                 }
@@ -300,7 +300,7 @@ impl World {
             }
             _ => {}
         }
-        if let (Some(copy), Some((number, answer))) = (ended, acked) {
+        if let (Some(Entry { copy, .. }), Some((number, answer))) = (ended, acked) {
             assert!(number.is_none_or(|number| number == copy.number), "{copy}");
             let number = copy.number;
             let end = self.end(to);
