@@ -94,7 +94,8 @@ pub(super) enum Seen {
     Unknown(String),
 }
 
-/// Whether a copy may have its packet id for some time before it leaves: at QoS 2, with a late log.
+/// Whether a copy may have its packet id for some time before it leaves, or count as one that has, so
+/// that a restart takes it for sent: with a late log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Beginnings {
     #[default]
@@ -228,11 +229,11 @@ impl Ledger {
             if entry.stage != Stage::Waiting || !entry.copy.has_expired(now) {
                 return true;
             }
-            // A restart takes what had its packet id for sent.
+            // A restart takes what had its packet id for sent, and what may have been sent.
             let may_have_begun = match beginnings {
                 Beginnings::None => false,
                 Beginnings::Told => entry.has_begun,
-                Beginnings::Hidden => entry.copy.qos == QoS::ExactlyOnce,
+                Beginnings::Hidden => entry.copy.qos > QoS::AtMostOnce,
             };
             entry.is_optional |= may_have_begun;
             may_have_begun
@@ -454,8 +455,13 @@ impl Ledger {
     fn waiting(&self, now: Millis, seen: &Sighting) -> Option<usize> {
         let is_it = |entry: &Entry| entry.stage == Stage::Waiting && entry.copy.is_seen_as(seen);
         let entries = self.entries.iter().enumerate();
+        let was_passed = |entry: &Entry| {
+            let last = order_key(&entry.copy).and_then(|key| self.last_sent.get(&key));
+            last.is_some_and(|last| *last > entry.serial)
+        };
         let fits_less = |entry: &Entry| {
             (
+                was_passed(entry),
                 !self.shows_expiry(now, &entry.copy, seen),
                 seen.dup && !entry.may_have_dup,
                 entry.is_optional,

@@ -138,9 +138,9 @@ impl Groups {
             if owed.holder.is_some() || !owed.copy.has_expired(now) {
                 return true;
             }
-            // With its packet id it may be sent after a restart, as if it had been sent before.
+            // A restart may take it for sent; then it goes out again.
             owed.may_be_lost = true;
-            log_is_late && owed.copy.qos == QoS::ExactlyOnce
+            log_is_late
         });
     }
 
@@ -168,16 +168,19 @@ impl Groups {
                 && copy.seconds_left(now) == seen.expiry
         };
         let free = |owed: &Owed| owed.holder.is_none() || owed.is_loose;
-        let places = |must_come: bool| {
-            let owed = self.owed.iter();
-            owed.enumerate()
-                .filter(move |(_, owed)| {
-                    must_come != (owed.may_be_lost || owed.copy.has_expired(now))
-                })
-                .find(|(_, owed)| is_it(owed) && free(owed))
-                .map(|(place, _)| place)
+        // Where a message was published twice, the two are told apart as far as they can be.
+        let fits_less = |owed: &Owed| {
+            (
+                seen.dup != owed.may_have_dup,
+                owed.copy.has_expired(now),
+                owed.may_be_lost,
+            )
         };
-        let place = places(true).or_else(|| places(false));
+        let places = self.owed.iter().enumerate();
+        let place = places
+            .filter(|(_, owed)| is_it(owed) && free(owed))
+            .min_by_key(|(_, owed)| fits_less(owed))
+            .map(|(place, _)| place);
         let Some(owed) = place.and_then(|place| self.owed.get_mut(place)) else {
             let held = self.owed.iter().find(|owed| is_it(owed));
             return Err(match held {
