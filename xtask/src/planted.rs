@@ -7,8 +7,8 @@ use crate::{Outcome, no_arguments};
 pub(crate) const USAGE: &str = "
 Usage: cargo xtask planted
 
-Plants each bug of `whinchat_session::planted::Bug` in turn, in a build that has them, and runs the model of the engine and the
-transcripts until one of them finds it. Prints who found it and after how much. Fails if one is not found, or if something is
+Plants each bug of `whinchat_session::planted::Bug` in turn, in a build that has them, and runs the models and the transcripts
+until one of them finds it. Prints who found it and after how much. Fails if one is not found, or if something is
 found without a bug.
 ";
 

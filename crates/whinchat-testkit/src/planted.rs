@@ -6,12 +6,14 @@ mod stepped_target;
 
 use std::{future::Future, time::Instant};
 
+use proptest_state_machine::StateMachineTest;
 use whinchat_conformance::{Offers, Options, Verdict, broker_scenes, play, plays};
 use whinchat_session::planted::{Bug, plant};
 
 use self::stepped_target::SteppedTarget;
 use crate::{
     model::{
+        broker::Broker,
         engine::Engine,
         run::{Plan, run},
     },
@@ -50,10 +52,14 @@ struct Finder {
     find: fn() -> Option<String>,
 }
 
-const FINDERS: [Finder; 3] = [
+const FINDERS: [Finder; 4] = [
     Finder {
         name: "engine model",
-        find: engine_model,
+        find: model::<Engine>,
+    },
+    Finder {
+        name: "broker model",
+        find: model::<Broker>,
     },
     Finder {
         name: "transcripts on the engine",
@@ -68,13 +74,13 @@ const FINDERS: [Finder; 3] = [
 /// Enough for every bug that it can find, and soon over for the others.
 const STEPS: u64 = 30_000;
 
-fn engine_model() -> Option<String> {
+fn model<M: StateMachineTest>() -> Option<String> {
     let plan = Plan {
         seed: 1,
         steps: STEPS,
         time: None,
     };
-    run::<Engine>(plan)
+    run::<M>(plan)
         .err()
         .map(|failure| format!("{} steps", failure.steps))
 }

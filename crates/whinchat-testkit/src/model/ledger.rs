@@ -298,13 +298,7 @@ impl Ledger {
             !entry.copy.has_expired(now) || entry.may_have_dup,
             "{seen} has expired"
         );
-        let key = self.order_key(place);
-        let ahead = self.entries[..place].iter().find(|other| {
-            other.stage == Stage::Waiting
-                && !other.is_optional
-                && key.is_some()
-                && order_key(&other.copy) == key
-        });
+        let ahead = self.ahead_of(place).map(|place| &self.entries[place]);
         if let Some(ahead) = ahead {
             panic!("{seen} leaves before {}", ahead.copy);
         }
@@ -459,9 +453,9 @@ impl Ledger {
             let last = order_key(&entry.copy).and_then(|key| self.last_sent.get(&key));
             last.is_some_and(|last| *last > entry.serial)
         };
-        let fits_less = |entry: &Entry| {
+        let fits_less = |place: usize, entry: &Entry| {
             (
-                was_passed(entry),
+                was_passed(entry) || self.ahead_of(place).is_some(),
                 !self.shows_expiry(now, &entry.copy, seen),
                 seen.dup && !entry.may_have_dup,
                 entry.is_optional,
@@ -469,8 +463,18 @@ impl Ledger {
         };
         entries
             .filter(|(_, entry)| is_it(entry))
-            .min_by_key(|(_, entry)| fits_less(entry))
+            .min_by_key(|(place, entry)| fits_less(*place, entry))
             .map(|(place, _)| place)
+    }
+
+    /// The first copy that has to leave before the one at `place`.
+    fn ahead_of(&self, place: usize) -> Option<usize> {
+        let key = order_key(&self.entries[place].copy)?;
+        self.entries[..place].iter().position(|other| {
+            other.stage == Stage::Waiting
+                && !other.is_optional
+                && order_key(&other.copy) == Some(key)
+        })
     }
 
     fn why_not(&self, seen: &Sighting) -> String {
