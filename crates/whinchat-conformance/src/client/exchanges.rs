@@ -22,6 +22,8 @@ pub(super) struct Sending {
     messages: Vec<Message>,
     /// Ids of PUBRECs of ours on this connection that have no PUBREL yet, in their order.
     pubrecs: VecDeque<u16>,
+    /// Ids of PUBRECs of ours that belong to no message, and may be answered nevertheless.
+    stray: BTreeSet<u16>,
     /// Whether this connection resumes the session: what was sent at the end of the one before may never have come.
     is_resumed: bool,
 }
@@ -208,6 +210,7 @@ impl Sending {
                 message.stage = Stage::Released;
                 Ok(())
             }
+            None if self.stray.contains(&id) => Ok(()),
             None => Err(Broken::new(
                 rule(version, "MQTT-2.2.1-5", "MQTT-2.3.1-6"),
                 format!("PUBREL with id{id}, which belongs to no exchange"),
@@ -222,11 +225,14 @@ impl Sending {
 
     /// We have sent a PUBREC that accepts.
     pub(super) fn received(&mut self, id: u16) {
-        self.pubrecs.push_back(id);
-        let message = self.messages.iter_mut().find(|message| message.id == id);
-        if let Some(message) = message.filter(|message| message.stage == Stage::Published) {
+        let Some(message) = self.messages.iter_mut().find(|message| message.id == id) else {
+            self.stray.insert(id);
+            return;
+        };
+        if message.stage == Stage::Published {
             message.stage = Stage::Received;
         }
+        self.pubrecs.push_back(id);
     }
 
     fn set(&mut self, id: u16, stage: Stage) {

@@ -511,6 +511,12 @@ async fn the_watch_lets_pass_what_a_lost_answer_explains() {
          PUBLISH q1 id1 b 'x'; read",
     )
     .await;
+    // A PUBREC that belongs to nothing need not be answered, and is before no other.
+    passes(
+        "C< CONNECT C> CONNACK 00\nC? PUBLISH q2 id:a * *\nC> PUBREC id9 + PUBREC id:a\nC< PUBREL id:a\nwait 1s",
+        "CONNECT; read; PUBLISH q2 id1 a 'x'; read; read; PUBREL id1; PUBREL id9",
+    )
+    .await;
     // A new message is no repeated one, wherever it stands.
     passes(
         "C< CONNECT C> CONNACK 00\nC? PUBLISH q1 id:a * *\nC! cut\n\

@@ -66,6 +66,7 @@ pub(super) struct Watch {
 /// What ends with a connection.
 #[derive(Debug)]
 struct Connection {
+    is_clean: bool,
     method: Option<String>,
     is_accepted: bool,
     is_disconnected: bool,
@@ -182,8 +183,9 @@ impl Watch {
         if let Some(seconds) = properties.server_keep_alive() {
             connection.keep_alive = Duration::from_secs(seconds.into());
         }
-        // 3.1 cannot say it, and what was owed may come again.
-        let is_resumed = connack.session_present || self.version == ProtocolVersion::V31;
+        // Before 5.0 a client may go on with a session that the server does not have.
+        let may_go_on = !self.version.is_v5() && !connection.is_clean;
+        let is_resumed = connack.session_present || may_go_on;
         self.sending.reconnected(is_resumed);
         self.receiving.reconnected(is_resumed);
     }
@@ -290,6 +292,7 @@ fn in_use(id: u16, version: ProtocolVersion) -> Broken {
 impl Connection {
     fn new(connect: &Connect) -> Self {
         Self {
+            is_clean: connect.clean_start,
             method: connect
                 .properties
                 .authentication_method()
