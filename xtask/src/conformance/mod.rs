@@ -4,6 +4,7 @@
 //! [`exceptions`]; [`page`] writes the tables. This file brings them together and says what is missing.
 
 mod exceptions;
+mod others;
 mod page;
 
 use std::collections::BTreeMap;
@@ -19,11 +20,15 @@ use crate::{Outcome, workspace};
 use self::exceptions::Exceptions;
 
 pub(crate) const USAGE: &str = "
-Usage: cargo xtask conformance [--check]
+Usage: cargo xtask conformance [--check | --others [--program PATH]]
 
 Writes docs/conformance.md: each statement of the specifications, each error of MQTT 5.0 and each row T-01 to T-81 of
 docs/known-failures.md with the tests that name it. Fails if one has neither a test nor a reason why it needs none, and
 with --check, which writes nothing, if the page is not what it would write.
+
+With --others it writes docs/conformance-others.md instead: what `whinchat conformance` says of mosquitto, nats-server,
+rabbitmq-server and rumqttd, and of mosquitto's clients, paho-mqtt and mqtt.js, as far as they are installed. It takes a
+quarter of an hour. --program takes this whinchat instead of building one.
 ";
 
 const PAGE: &str = "docs/conformance.md";
@@ -59,6 +64,10 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let is_check = match args {
         [] => false,
         [arg] if arg == "--check" => true,
+        [arg] if arg == "--others" => return others::run(None),
+        [arg, program, path] if arg == "--others" && program == "--program" => {
+            return others::run(Some(Path::new(path)));
+        }
         [arg, ..] => return Err(format!("unexpected argument `{arg}`; see --help").into()),
     };
     let parts = parts(workspace::root())?;

@@ -122,7 +122,7 @@ impl Drop for Broker {
 }
 
 /// Where our program is: where the caller says, or where it is built to.
-pub(super) fn program(given: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
+pub(crate) fn program(given: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
     if let Some(path) = given {
         return Ok(path
             .canonicalize()

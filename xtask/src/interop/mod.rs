@@ -2,9 +2,10 @@
 //!
 //! Owns the order of the suites and the choice of the broker. [`broker`] starts one, [`tools`] runs the command-line
 //! clients through [`tool_cases`], [`scripts`] runs the suites written with other people's libraries (in `interop/`),
-//! [`report`] counts. A case that cannot pass on one broker stands in `interop/skips.toml` with the reason.
+//! [`conformance`] judges ours by the transcripts, [`report`] counts. A case that cannot pass on one broker stands in `interop/skips.toml` with the reason.
 
-mod broker;
+pub(crate) mod broker;
+mod conformance;
 mod report;
 mod scripts;
 mod skips;
@@ -22,7 +23,8 @@ use tools::Tools;
 pub(crate) const USAGE: &str = "
 Usage: cargo xtask interop [--broker whinchat|mosquitto] [--suite NAME] [--program PATH]
 
-Suites: mosquitto-tools, paho, mqttjs run against the broker; whinchat-tools runs against Debian's mosquitto.
+Suites: mosquitto-tools, paho, mqttjs run against the broker; whinchat-tools runs against Debian's mosquitto; conformance
+judges our broker and our tools by the transcripts.
   --broker mosquitto   runs the first three against Debian's mosquitto instead of ours: they judge themselves
   --suite NAME         runs one suite only
   --program PATH       takes this whinchat instead of building one
@@ -33,6 +35,8 @@ Each case prints `ok`, `FAIL` or `not run`; the last line counts them. Logs of t
 /// The suites whose broker can be chosen, and the one that always meets Debian's.
 const CLIENT_SUITES: [&str; 3] = ["mosquitto-tools", "paho", "mqttjs"];
 const OWN_TOOLS_SUITE: &str = "whinchat-tools";
+/// The suite that starts what it judges itself.
+const CONFORMANCE_SUITE: &str = "conformance";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
@@ -65,6 +69,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.against(Kind::Mosquitto.name());
         report.suite(OWN_TOOLS_SUITE);
         tool_cases::run(&mut report, &Tools::whinchat(&program), broker.port());
+    }
+    if options.runs(CONFORMANCE_SUITE) && options.broker == Kind::Whinchat {
+        let program = broker::program(options.program.as_deref())?;
+        report.against(Kind::Whinchat.name());
+        report.suite(CONFORMANCE_SUITE);
+        conformance::run(&mut report, &program);
     }
     report.finish()
 }
@@ -101,7 +111,10 @@ impl Options {
 }
 
 fn known_suite(name: &str) -> Result<String, String> {
-    let suites: Vec<&str> = CLIENT_SUITES.into_iter().chain([OWN_TOOLS_SUITE]).collect();
+    let suites: Vec<&str> = CLIENT_SUITES
+        .into_iter()
+        .chain([OWN_TOOLS_SUITE, CONFORMANCE_SUITE])
+        .collect();
     if suites.contains(&name) {
         Ok(name.to_owned())
     } else {
