@@ -54,6 +54,10 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "mqtt://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "mqtt://{host}:{port}"),
+            // Behind unix: alone the two slashes would be read as those of unix:///path.
+            Self::Unix { path } if path.as_os_str().as_encoded_bytes().starts_with(b"//") => {
+                write!(f, "unix://{}", path.display())
+            }
             Self::Unix { path } => write!(f, "unix:{}", path.display()),
         }
     }
@@ -435,6 +439,7 @@ mod tests {
         );
         assert_eq!(parsed("unix:/run/a?b@c.sock"), "unix:/run/a?b@c.sock");
         assert_eq!(parsed("unix:///run/a.sock"), "unix:/run/a.sock");
+        assert_eq!(parsed("unix:////run/a.sock"), "unix:////run/a.sock");
         assert_eq!(parsed("unix:relative.sock"), "unix:relative.sock");
     }
 
