@@ -3,7 +3,6 @@
 mod allocations;
 mod conformance;
 mod memory;
-mod model;
 mod replay;
 mod resume;
 mod simulated_link;

@@ -16,7 +16,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use whinchat_codec::ProtocolVersion;
 
 pub use self::{
-    step::{ConnectWords, PublishWords, Step, WillWords},
+    step::{ConnectWords, PublishWords, Step, StrayAnswer, WillWords},
     world::World,
 };
 

@@ -369,7 +369,7 @@ impl Ledger {
             Some(entry) => {
                 let is_stray = pubrel.reason.is_error() || !has_properties;
                 assert!(
-                    is_stray && entry.copy.qos < QoS::ExactlyOnce,
+                    is_stray && (entry.copy.qos < QoS::ExactlyOnce || !entry.sent_here),
                     "PUBREL {id} before its PUBREC"
                 );
             }
@@ -498,7 +498,14 @@ impl Ledger {
     /// On one connection copies leave in the order in which they became owed, sent again or not.
     /// // v5 [MQTT-4.6.0-1] [MQTT-4.6.0-5]
     fn note_order(&mut self, place: usize, seen: &Sighting) {
-        let serial = self.entries[place].serial;
+        let Entry {
+            serial,
+            is_optional,
+            ..
+        } = self.entries[place];
+        if is_optional {
+            return; // which of two copies of one message it is can not be told
+        }
         if let Some(key) = self.order_key(place) {
             let last = self.last_sent.insert(key, serial).unwrap_or(0);
             assert!(last < serial, "{seen} leaves out of order");

@@ -352,7 +352,9 @@ impl Client {
             }
             Packet::PubRel(pubrel) => {
                 let id = pubrel.packet_id;
-                self.incoming.retain(|open| open.id != id);
+                // One that answers a PUBREC to nothing ends no other exchange.
+                self.incoming
+                    .retain(|open| open.id != id || open.answer == Due::PubAck);
                 let answer = Due::PubComp;
                 self.incoming.push(Incoming { id, answer });
             }

@@ -70,6 +70,17 @@ pub struct PublishWords {
     pub(super) expiry: Option<u8>,
 }
 
+/// An answer to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrayAnswer {
+    /// PUBACK.
+    PubAck,
+    /// PUBREC.
+    PubRec,
+    /// PUBCOMP.
+    PubComp,
+}
+
 /// One step. Those that make no sense when their turn comes do nothing.
 #[derive(Clone)]
 pub enum Step {
@@ -103,6 +114,8 @@ pub enum Step {
     AnswerAll(u8),
     /// It goes on with one of its own QoS 2 messages.
     Release(u8, u8),
+    /// It acknowledges what it may not have got.
+    Stray(u8, StrayAnswer, u16),
     /// It reads so many bytes of what has come, or all, and closes its connection.
     Cut(u8, Option<u8>),
     /// It sends so many bytes of a PUBLISH, and closes its connection.
@@ -136,6 +149,7 @@ enum Kind {
     AnswerAll,
     Refuse,
     Release,
+    Stray,
     Cut,
     CutWithin,
     Deaf,
@@ -146,8 +160,9 @@ enum Kind {
 }
 
 /// How often each kind of step comes, in 200.
-const WEIGHTS: [(u8, Kind); 15] = [
-    (56, Kind::Publish),
+const WEIGHTS: [(u8, Kind); 16] = [
+    (54, Kind::Publish),
+    (2, Kind::Stray),
     (24, Kind::Answer),
     (14, Kind::AnswerAll),
     (4, Kind::Refuse),
@@ -246,6 +261,11 @@ impl Step {
             },
             Kind::AnswerAll => Self::AnswerAll(client),
             Kind::Release => Self::Release(client, a % 3),
+            Kind::Stray => {
+                use StrayAnswer::{PubAck, PubComp, PubRec};
+                let answer = [PubAck, PubRec, PubComp][usize::from(a % 3)];
+                Self::Stray(client, answer, u16::from(b % 12) + 1)
+            }
             Kind::Cut => Self::Cut(client, (a >= 64).then_some(b % 60)),
             Kind::CutWithin => Self::CutWithin(client, a % 16),
             Kind::Deaf => Self::Deaf(client, a < 96),
@@ -344,6 +364,10 @@ impl fmt::Debug for Step {
                 write!(f, "c{client} {verb} #{which} of what awaits it")
             }
             Self::AnswerAll(client) => write!(f, "c{client} answers all"),
+            Self::Stray(client, answer, id) => {
+                let answer = format!("{answer:?}").to_uppercase();
+                write!(f, "c{client} {answer} id{id}, whether it was sent or not")
+            }
             Self::Release(client, which) => write!(f, "c{client} PUBREL of its #{which}"),
             Self::Cut(client, None) => write!(f, "c{client} closes its connection"),
             Self::Cut(client, Some(bytes)) => {

@@ -7,14 +7,14 @@ use whinchat_broker::{
     Broker, Clock, ClockHand, SteppedBroker, config::Config, metrics::DropLabel,
 };
 use whinchat_codec::{
-    Disconnect, DisconnectReason, Packet, PacketId, PacketType, ProtocolVersion, QoS, Subscribe,
-    SubscribeProperties, Subscription, Unsubscribe, Utf8String,
+    Disconnect, DisconnectReason, Packet, PacketId, PacketType, ProtocolVersion, PubAck, PubComp,
+    PubRec, QoS, Subscribe, SubscribeProperties, Subscription, Unsubscribe, Utf8String,
 };
 use whinchat_store::{DelayedLog, Log};
 
 use super::book::{Book, Link, Session};
 use super::client::{Client, Phase, read_all};
-use super::step::{ConnectWords, FILTERS, PLAIN, PublishWords, Step, id_of};
+use super::step::{ConnectWords, FILTERS, PLAIN, PublishWords, Step, StrayAnswer, id_of};
 use crate::model::ledger::{Entry, Ledger, Millis, Terms};
 
 /// A deadline is acted on within this time. No step ends so soon behind one.
@@ -196,6 +196,18 @@ impl World {
                 let client = usize::from(client);
                 if let Some(pubrel) = self.clients[client].release(which.into()) {
                     self.send(client, &pubrel);
+                }
+            }
+            Step::Stray(client, answer, id) => {
+                let client = usize::from(client);
+                if self.clients[client].phase == Phase::Connected {
+                    let id = PacketId::new(id).expect("not 0");
+                    let packet = match answer {
+                        StrayAnswer::PubAck => Packet::PubAck(PubAck::success(id)),
+                        StrayAnswer::PubRec => Packet::PubRec(PubRec::success(id)),
+                        StrayAnswer::PubComp => Packet::PubComp(PubComp::success(id)),
+                    };
+                    self.send(client, &packet);
                 }
             }
             Step::Cut(client, bytes) => {
