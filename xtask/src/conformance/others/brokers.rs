@@ -66,7 +66,7 @@ pub(super) const OTHERS: &[Other] = &[
         how: "JetStream, which its MQTT needs, and `mqtt`",
         program: "nats-server",
         folders: &[],
-        version: |program| first_line(program, &["--version"], "v"),
+        version: |program| first_line(program, &["--version"], ": v"),
         listeners: &[&[]],
         configure: |place| {
             place.write(
