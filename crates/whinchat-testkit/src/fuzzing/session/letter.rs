@@ -1,4 +1,4 @@
-//! The message that the engine target delivers: all of it follows from two numbers.
+//! The message that the targets of the engine deliver: all of it follows from two numbers.
 
 use bytes::BytesMut;
 use whinchat_codec::{EncodeError, ProtocolVersion, PublishProperties, PublishRef};
