@@ -13,6 +13,7 @@ mod answers;
 mod exchanges;
 mod habits;
 mod player;
+mod requests;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 use whinchat_codec::{DecodeLimits, Packet, PacketType, ProtocolVersion};
 
-use super::answers::{Reaction, reaction, refusal_of_version, success, topic_of};
+use super::answers::{Reaction, reaction, refusal_of_version};
+use super::requests::Requests;
 use super::watch::{Broken, Watch, check_connect};
 use super::{Client, Clients};
 use crate::notation::{Id, Ids, Names, Reading, Speaker, Template, format, has_code, packet_id};
@@ -17,6 +18,9 @@ use crate::play::record::Record;
 use crate::play::{Failure, Options, Verdict};
 use crate::scene::Scene;
 use crate::step::{Action, Alternative, Maxima, Piece, Step};
+
+/// More packets than these are not kept for later steps.
+const KEPT_MAX: usize = 1000;
 
 /// A scene that is being played.
 pub(super) struct Player<'a, S> {
@@ -30,10 +34,7 @@ pub(super) struct Player<'a, S> {
     /// What the client said that it takes.
     maxima: Maxima,
     ids: Ids,
-    /// SUBSCRIBE and UNSUBSCRIBE that wait for an answer.
-    requests: Vec<Packet>,
-    /// Topics that the client has subscribed to, each with the QoS that was granted.
-    topics: Vec<(String, u8)>,
+    requests: Requests,
     /// Packets that may be asked for by a later step.
     kept: VecDeque<Packet>,
     record: Record,
@@ -82,8 +83,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             watch: None,
             maxima: Maxima::UNTOLD,
             ids: Ids::default(),
-            requests: Vec::new(),
-            topics: Vec::new(),
+            requests: Requests::default(),
             kept: VecDeque::new(),
             record: Record::default(),
             sent: String::new(),
@@ -179,7 +179,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
 
     fn close(&mut self) {
         self.open = None;
-        self.requests.clear();
+        self.requests.disconnected();
         self.kept.clear();
     }
 
@@ -454,6 +454,10 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         if let Some(packet) = kept.and_then(|at| self.kept.remove(at)) {
             return Ok(Incoming::Packet(packet));
         }
+        // A client that never stops is not listened to for longer than one that says nothing.
+        if Instant::now() > deadline {
+            return Ok(Incoming::Nothing);
+        }
         let (Some(open), Some(watch)) = (&mut self.open, &mut self.watch) else {
             return Err(self.not_open());
         };
@@ -482,7 +486,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
                     .map_err(|error| broken(error, Some(packet)))?;
                 match packet {
                     Packet::Subscribe(_) | Packet::Unsubscribe(_) => {
-                        self.requests.push(packet.clone());
+                        self.requests.note(packet);
                     }
                     Packet::Disconnect(disconnect) => {
                         open.has_disconnected = true;
@@ -506,6 +510,10 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         // What the scene has begun it ends.
         let is_of_scene = packet_id(&packet).is_some_and(|id| self.ids.has(id.get()));
         let is_request = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
+        if self.kept.len() > KEPT_MAX {
+            let received = format!("more than {KEPT_MAX} others");
+            return Err(Stop::wrong("packets that a scene asks for", received));
+        }
         match reaction(&packet) {
             Reaction::Answer(_) if is_of_scene && !is_request => self.kept.push_back(packet),
             Reaction::Answer(answer) => {
@@ -528,7 +536,8 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
                     if packet.is_to_own_topic() {
                         self.find_topic(packet.qos()).await?;
                     }
-                    let packet = self.with_codes(packet);
+                    let id = packet.id().and_then(|id| self.number(id));
+                    let packet = self.requests.with_codes(packet, id);
                     let one = self.encode(&packet)?;
                     written.push(self.written(&one));
                     bytes.extend_from_slice(&one);
@@ -551,22 +560,6 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
             .await
     }
 
-    /// A SUBACK or UNSUBACK without codes grants what was asked for.
-    fn with_codes(&self, packet: &Template) -> Template {
-        let id = packet.id().and_then(|id| self.number(id));
-        let request = self
-            .requests
-            .iter()
-            .find(|request| packet_id(request).map(|id| id.get()) == id);
-        let granted = request
-            .and_then(success)
-            .map(|words| Template::parse(&words));
-        match granted {
-            Some(Ok(granted)) => packet.with_codes_of(&granted),
-            _ => packet.clone(),
-        }
-    }
-
     fn number(&self, id: &Id) -> Option<u16> {
         match id {
             Id::Number(number) => Some(*number),
@@ -579,7 +572,7 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
     async fn find_topic(&mut self, qos: u8) -> Result<(), Stop> {
         let deadline = deadline(self.options.patience);
         loop {
-            if let Some((topic, _)) = self.topics.iter().find(|(_, granted)| *granted >= qos) {
+            if let Some(topic) = self.requests.topic(qos) {
                 self.names.set_own_topic(topic.as_bytes());
                 return Ok(());
             }
@@ -637,27 +630,13 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
         {
             watch.sent(&packet);
             rest = rest.split_off(len);
-            match &packet {
-                Packet::ConnAck(connack)
-                    if !connack.session_present && self.version != ProtocolVersion::V31 =>
-                {
-                    self.ids.release_all();
-                    self.topics.clear();
-                }
-                Packet::SubAck(suback) => {
-                    let granted: Vec<u8> = suback.reasons.iter().map(|code| code.code()).collect();
-                    note_granted(
-                        &mut self.topics,
-                        &self.requests,
-                        suback.packet_id.get(),
-                        &granted,
-                    );
-                }
-                _ => {}
-            }
-            if matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_)) {
-                self.requests
-                    .retain(|request| packet_id(request) != packet_id(&packet));
+            self.requests.sent(&packet);
+            if let Packet::ConnAck(connack) = &packet
+                && !connack.session_present
+                && self.version != ProtocolVersion::V31
+            {
+                self.ids.release_all();
+                self.requests.session_ended();
             }
         }
         for template in templates.iter().filter(|template| template.ends_exchange()) {
@@ -671,20 +650,4 @@ impl<'a, S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Player<'a, S> 
 
 fn no_such(expected: &Template) -> String {
     format!("the client sends no such {}", expected.packet_type())
-}
-
-/// Topics for the filters of the SUBSCRIBE with this id, as far as they are granted.
-fn note_granted(topics: &mut Vec<(String, u8)>, requests: &[Packet], id: u16, granted: &[u8]) {
-    let subscribe = requests.iter().find_map(|request| match request {
-        Packet::Subscribe(subscribe) if subscribe.packet_id.get() == id => Some(subscribe),
-        _ => None,
-    });
-    let filters = subscribe
-        .into_iter()
-        .flat_map(|subscribe| &subscribe.subscriptions);
-    for (subscription, granted) in filters.zip(granted) {
-        if let Some(topic) = topic_of(&subscription.filter).filter(|_| *granted <= 2) {
-            topics.push((topic, *granted));
-        }
-    }
 }

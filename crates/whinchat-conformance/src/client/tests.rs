@@ -291,6 +291,47 @@ async fn who_does_not_connect_or_speaks_something_else_cannot_be_judged() {
     }
 }
 
+/// Packets without end neither hold a scene up nor fill the memory.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_stops_is_not_waited_for() {
+    struct Flood;
+
+    impl Clients for Flood {
+        type Client = Connections;
+
+        async fn begin(&self, version: ProtocolVersion) -> io::Result<Connections> {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            tokio::spawn(async move {
+                while let Ok(mut stream) = {
+                    let (ours, theirs) = duplex(64);
+                    sender.send(theirs).map(|()| ours)
+                } {
+                    let connect = packet("CONNECT", version);
+                    let mut is_open = stream.write_all(&connect).await.is_ok();
+                    let ping = packet("PINGREQ", version);
+                    let mut answers = [0; 64];
+                    while is_open {
+                        is_open = stream.write_all(&ping).await.is_ok()
+                            && matches!(stream.read(&mut answers).await, Ok(1..));
+                        // Time passes, as it does while bytes travel.
+                        tokio::time::advance(Duration::from_millis(1)).await;
+                    }
+                }
+            });
+            Ok(Connections(receiver))
+        }
+    }
+
+    let steps = format!("scene s\nv5\n{CONNECTED}\nwait 1s\nC? PUBLISH * *");
+    let scenes = Scene::parse_file("x", &steps).unwrap();
+    let played = run_clients(&plays(&scenes), &Flood, &Options::default(), |_| {}).await;
+    let verdict = played.unwrap().pop().unwrap().verdict;
+    assert!(
+        matches!(&verdict, Verdict::NotOffered(why) if why.contains("no such PUBLISH")),
+        "{verdict:?}"
+    );
+}
+
 /// What a client may never do fails whatever scene is played.
 #[tokio::test(start_paused = true)]
 async fn the_watch_sees_each_rule_that_is_broken() {
