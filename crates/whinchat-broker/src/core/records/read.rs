@@ -7,6 +7,7 @@ use whinchat_codec::{
 };
 use whinchat_session::{SessionSnapshot, WallTime};
 use whinchat_store::Record;
+use whinchat_topic::Subscribed;
 
 use super::{
     ABSENCE, ACKED, COMPLETED, DROPPED, MESSAGE, NUMBERS, PUBREC_RECEIVED, RECEIVED, RELEASED,
@@ -221,7 +222,7 @@ impl<'a> Recorded<'a> {
             },
             UNSUBSCRIBED => Self::Unsubscribed {
                 session: b.number("session")?,
-                filter: b.text("filter")?,
+                filter: filter(b)?,
             },
             RETAIN => {
                 let (message, mark) = (b.number("message")?, b.number("mark")?);
@@ -383,10 +384,18 @@ fn subscription<'a>(b: &mut Body<'a>) -> Result<RecordedSubscription<'a>, BadBod
         _ => return Err(BadBody("options")),
     };
     Ok(RecordedSubscription {
-        filter: b.text("filter")?,
+        filter: filter(b)?,
         options,
         id: (id != 0).then_some(id),
     })
+}
+
+/// What stands in the table of a session goes into the index of all: it has to be a filter.
+fn filter<'a>(b: &mut Body<'a>) -> Result<&'a str, BadBody> {
+    const WHAT: BadBody = BadBody("filter");
+    let text = b.text(WHAT.0)?;
+    Subscribed::parse(text).map_err(|_| WHAT)?;
+    Ok(text)
 }
 
 fn identity(b: &mut Body<'_>) -> Result<Identity, BadBody> {
@@ -445,4 +454,42 @@ fn state(mut body: Body<'_>) -> Result<RecordedState<'_>, BadBody> {
         subscriptions,
         state: state.map_err(|_| BadBody("state"))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::records::body::{put_number, put_text};
+
+    #[test]
+    fn a_filter_that_no_client_could_subscribe_to_is_refused() {
+        for filter in ["a/#/b", "a+", "", "$share/group", "$share//a"] {
+            let mut bytes = Vec::new();
+            put_number(&mut bytes, 7);
+            put_text(&mut bytes, filter);
+            let unsubscribed = Record {
+                kind: UNSUBSCRIBED,
+                partition: 0,
+                version: VERSION,
+                body: &bytes,
+            };
+            let mut subscription_bytes = vec![7, 0, 0];
+            put_text(&mut subscription_bytes, filter);
+            let subscribed = Record {
+                kind: SUBSCRIBED,
+                partition: 0,
+                version: VERSION,
+                body: &subscription_bytes,
+            };
+            for record in [unsubscribed, subscribed] {
+                let kind = record.kind.number();
+                let body = BadBody("filter");
+                assert_eq!(
+                    Recorded::read(&record).err(),
+                    Some(BadRecord::Body { kind, body }),
+                    "{filter:?}"
+                );
+            }
+        }
+    }
 }
