@@ -304,6 +304,7 @@ impl Ledger {
         }
         self.check_expiry(now, place, seen);
         self.note_order(place, seen);
+        self.doubt_twin(place, seen);
         match seen.id {
             None => {
                 self.entries.remove(place);
@@ -458,13 +459,26 @@ impl Ledger {
                 was_passed(entry) || self.ahead_of(place).is_some(),
                 !self.shows_expiry(now, &entry.copy, seen),
                 seen.dup && !entry.may_have_dup,
-                entry.is_optional,
+                entry.copy.has_expired(now) && !entry.may_have_dup,
             )
         };
         entries
             .filter(|(_, entry)| is_it(entry))
             .min_by_key(|(place, entry)| fits_less(*place, entry))
             .map(|(place, _)| place)
+    }
+
+    /// What was seen as a copy that might not have come may have been a later one that looks the same.
+    fn doubt_twin(&mut self, place: usize, seen: &Sighting) {
+        if !self.entries[place].is_optional {
+            return;
+        }
+        let is_twin = |entry: &&mut Entry| {
+            entry.stage == Stage::Waiting && !entry.is_optional && entry.copy.is_seen_as(seen)
+        };
+        if let Some(twin) = self.entries[place + 1..].iter_mut().find(is_twin) {
+            twin.is_optional = true;
+        }
     }
 
     /// The first copy that has to leave before the one at `place`.
