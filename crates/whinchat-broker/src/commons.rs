@@ -26,6 +26,7 @@ use crate::{
         retained::Retained,
         routing::SubscriptionIndex,
         sessions::Counted,
+        spill::Spill,
     },
     hooks::{
         Action, Authentication, AuthenticationRequest, Decision, Exchange, Identity, Refusal,
@@ -58,6 +59,7 @@ pub(crate) struct Commons {
     pub(crate) counts: Counts,
     pub(crate) memory: Memory,
     pub(crate) passes: Passes,
+    pub(crate) spill: Arc<Spill>,
     /// Told again and again once the log has failed.
     pub(crate) log_failed: Notify,
     pub(crate) connect_rates: Mutex<ConnectRates>,
@@ -114,6 +116,7 @@ impl Commons {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
+        let spill = Arc::new(Spill::new(Arc::clone(&log)));
         Self {
             settings: RwLock::new(Arc::new(settings)),
             subscriptions: SubscriptionIndex::default(),
@@ -132,6 +135,7 @@ impl Commons {
             counts: Counts::default(),
             memory: Memory::default(),
             passes: Passes::default(),
+            spill,
             log_failed: Notify::new(),
             connect_rates: Mutex::default(),
             anonymous: Identity::anonymous(),

@@ -74,6 +74,8 @@ section! {
         queue_messages: u32 = 100_000, 1 => u32::MAX as u64;
         /// Most bytes of messages that wait for one session.
         queue_size: ByteSize = ByteSize::mib(64), 1024 => 1 << 40;
+        /// So many messages at the front of a session's queue stay in memory. Those behind them are read back from the data directory when their turn comes; without one all are in memory.
+        queue_in_memory: u32 = 1_000, 0 => u32::MAX as u64;
         /// What happens to a message that finds the queue of a session full. "drop-new": it is not queued, nor is any other until the queue is below 90 %. "drop-oldest": the oldest queued message makes room. "refuse": its publisher is answered with 0x97.
         queue_overflow: QueueOverflow = QueueOverflow::DropNew;
         /// Most bytes that are written for a connection and not taken by its peer; one message may exceed it alone. QoS 0 messages beyond it are dropped, others wait in the session's queue.

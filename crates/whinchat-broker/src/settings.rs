@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) unsent_bytes: usize,
     /// A publisher is refused if a queue that its message would go to is full.
     pub(crate) refuses_when_full: bool,
+    /// Messages at the front of a queue that are kept in memory.
+    pub(crate) queue_in_memory: usize,
     /// For the queues of sessions without a connection.
     pub(crate) queue: QueueLimits,
 }
@@ -106,6 +108,7 @@ impl Settings {
         Ok(Self {
             retained_bytes: limits.retained_bytes(),
             unsent_bytes: limits.unsent_size.as_usize(),
+            queue_in_memory: usize::try_from(limits.queue_in_memory).unwrap_or(usize::MAX),
             refuses_when_full: limits.queue_overflow == QueueOverflow::Refuse,
             queue: queue_limits(&limits),
             limits,

@@ -14,6 +14,17 @@ use crate::Instant;
 ///
 /// Clones should be cheap: the engine makes one for each delivery that it has to remember.
 pub trait Message: Clone {
+    /// Makes the message ready to be written: called when its turn has come, before [`topic`](Self::topic),
+    /// [`encode_to`](Self::encode_to) and [`encoded_len`](Self::encoded_len). For queues that are longer than
+    /// memory should hold; a message that is there has nothing to do.
+    ///
+    /// False: it cannot be had now. It keeps its place, and nothing behind it is sent until the engine is
+    /// asked again.
+    #[inline]
+    fn load(&mut self) -> bool {
+        true
+    }
+
     /// The topic name, for topic aliases.
     fn topic(&self) -> &str;
 

@@ -33,14 +33,13 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    Log, LogFailure, LogSegments, LogStats, Lsn, Wake,
+    Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake,
     disk::{Disk, allocate, read_full},
     subscribers::Subscribers,
 };
 
 pub use self::{
     backup::{BackedUp, BackupError, backup},
-    place::Place,
     recovery::{Damage, OpenError, Recovered, Replayed},
     repair::{Dropped, Repaired, Verdict, repair},
     verify::{Verified, verify},
@@ -228,10 +227,26 @@ impl DurableLog {
         Ok(())
     }
 
-    /// Puts the records of one turn behind everything appended before, as [`Log::append`] does, and says where they will be.
-    ///
-    /// `None` after a failure, after [`Log::close`], and for an empty group.
-    pub fn append_placed(&self, group: &mut Vec<u8>) -> Option<(Lsn, Place)> {
+    /// Commits what was appended, in this thread.
+    pub fn commit(&self) -> Commit {
+        self.shared.commit(self.shared.options.durability)
+    }
+
+    /// Stops at once, as a crash does: what was appended and is not committed is forgotten.
+    pub fn abandon(&self) {
+        self.shared.appended.lock().forget();
+        self.close();
+    }
+
+    /// The oldest segment that is needed.
+    #[must_use]
+    pub fn oldest_segment(&self) -> u64 {
+        self.shared.segments.lock().oldest()
+    }
+}
+
+impl LogSegments for DurableLog {
+    fn append_placed(&self, group: &mut Vec<u8>) -> Option<(Lsn, Place)> {
         if group.is_empty() {
             return None;
         }
@@ -258,22 +273,7 @@ impl DurableLog {
         Some((Lsn::new(sequence), place))
     }
 
-    /// Commits what was appended, in this thread.
-    pub fn commit(&self) -> Commit {
-        self.shared.commit(self.shared.options.durability)
-    }
-
-    /// Stops at once, as a crash does: what was appended and is not committed is forgotten.
-    pub fn abandon(&self) {
-        self.shared.appended.lock().forget();
-        self.close();
-    }
-
-    /// Reads `length` bytes that were committed, from `offset` behind the place of their group.
-    ///
-    /// # Errors
-    /// What the disk answers; [`io::ErrorKind::NotFound`] if the segment was released, [`io::ErrorKind::UnexpectedEof`] if it ends before.
-    pub fn read(&self, place: Place, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, place: Place, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let file = {
             let segments = self.shared.segments.lock();
             let file = segments
@@ -289,14 +289,10 @@ impl DurableLog {
         }
     }
 
-    /// The oldest segment that is needed.
-    #[must_use]
-    pub fn oldest_segment(&self) -> u64 {
-        self.shared.segments.lock().oldest()
+    fn fail(&self, failure: LogFailure) {
+        self.shared.fail(failure);
     }
-}
 
-impl LogSegments for DurableLog {
     fn newest(&self) -> u64 {
         self.shared.newest.load(Ordering::Acquire)
     }

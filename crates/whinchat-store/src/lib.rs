@@ -45,9 +45,9 @@ mod subscribers;
 pub use delayed::DelayedLog;
 pub use durable::{
     BackedUp, BackupError, Commit, Damage, Dropped, Durability, DurableLog, DurableLogOptions,
-    OpenError, Place, Recovered, Repaired, Replayed, Verdict, Verified, backup, repair, verify,
+    OpenError, Recovered, Repaired, Replayed, Verdict, Verified, backup, repair, verify,
 };
-pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Wake};
+pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake};
 pub use memory::MemoryLog;
 pub use record::{Record, RecordError, RecordKind, Records};
 

@@ -87,8 +87,31 @@ pub trait Log: Send + Sync {
     }
 }
 
+/// Where a group of records was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The segment's epoch: later segments have larger ones.
+    pub segment: u64,
+    /// The first byte of the group's records in the segment's file.
+    pub offset: u64,
+}
+
 /// A log in segments, of which only the oldest can be given up.
 pub trait LogSegments: Send + Sync {
+    /// As [`Log::append`], and says where the group will be; `None` after a failure, after [`Log::close`], and for an empty group.
+    fn append_placed(&self, group: &mut Vec<u8>) -> Option<(Lsn, Place)>;
+
+    /// Reads `length` bytes that were committed, from `offset` behind the place of their group.
+    ///
+    /// Waits for the disk if the operating system does not have them in memory.
+    ///
+    /// # Errors
+    /// What the disk answers; [`io::ErrorKind::NotFound`] if the segment was given up, [`io::ErrorKind::UnexpectedEof`] if it ends before.
+    fn read(&self, place: Place, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+
+    /// The log is of no more use, although it has committed all so far: what it holds cannot be read back. [`Log::failure`] says so from now on.
+    fn fail(&self, failure: LogFailure);
+
     /// The number of the segment that was appended to last; it only grows. What is appended from now on lies in this one or a later one.
     fn newest(&self) -> u64;
 
@@ -123,7 +146,7 @@ pub struct LogStats {
 #[error("the log failed to {operation} at byte {offset} of {name}: {error}")]
 #[non_exhaustive]
 pub struct LogFailure {
-    /// What was being done: `write` or `sync`.
+    /// What was being done: `write`, `sync` or `read`.
     pub operation: &'static str,
     /// The position in the file, in bytes.
     pub offset: u64,
@@ -132,4 +155,17 @@ pub struct LogFailure {
     /// What the operating system answered.
     #[source]
     pub error: Arc<io::Error>,
+}
+
+impl LogFailure {
+    /// `operation` failed at the byte `offset` of `name`.
+    #[must_use]
+    pub fn new(operation: &'static str, offset: u64, name: &str, error: io::Error) -> Self {
+        Self {
+            operation,
+            offset,
+            name: name.into(),
+            error: Arc::new(error),
+        }
+    }
 }

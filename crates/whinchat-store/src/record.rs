@@ -133,6 +133,15 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// How long the body behind this header is, in bytes; `None` for what is no header.
+#[must_use]
+pub fn body_length(header: &[u8]) -> Option<usize> {
+    let (header, _) = header.split_first_chunk::<HEADER_BYTES>()?;
+    let [l0, l1, l2, l3, ..] = *header;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    (length <= BODY_BYTES_MAX).then_some(length)
+}
+
 fn first(bytes: &[u8]) -> Result<(Record<'_>, usize), Cut> {
     let (header, rest) = bytes
         .split_first_chunk::<HEADER_BYTES>()

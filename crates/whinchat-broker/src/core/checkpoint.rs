@@ -22,6 +22,7 @@ use super::{
     replay::Handle,
     retained::Source,
     sessions::{Counted, Session, Subscription},
+    spill::Stored,
     wills::Will,
 };
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
 /// that were still under way.
 #[derive(Default)]
 pub struct Checkpoint {
-    pub(super) messages: HashMap<u64, Arc<Message>>,
+    pub(super) messages: HashMap<u64, Stored>,
     pub(super) sessions: Vec<SessionCheckpoint>,
     pub(super) retained: Vec<(Arc<Message>, Option<Arc<Source>>)>,
     /// Wills of sessions that ended with the broker.
@@ -195,8 +196,9 @@ impl Shard {
                 continue;
             }
             let state = session.state.export(|delivery, out| {
-                let message = &delivery.message;
-                messages.insert(message.id, Arc::clone(message));
+                if let Some(message) = delivery.message.message() {
+                    messages.insert(message.id, Stored::Memory(message));
+                }
                 write_delivery(delivery, &self.commons.groups, out);
             });
             let subscriptions = session
@@ -300,7 +302,7 @@ impl Shard {
                 let group = group.and_then(|text| self.commons.groups.find(text));
                 has_group_messages |= group.is_some();
                 Some(Delivery {
-                    message: Arc::clone(message),
+                    message: message.clone(),
                     group,
                 })
             })?;

@@ -7,7 +7,7 @@
 
 use std::{
     mem,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use bytes::BytesMut;
@@ -23,6 +23,7 @@ use super::{
     retained::Source,
     routing::Target,
     sessions::Session,
+    spill::Stored,
 };
 use crate::{
     commons::Commons,
@@ -109,6 +110,7 @@ impl<'a> Outgoing<'a> {
                 retain: self.retain,
                 expires_at: self.parts.expires_at,
                 segment: AtomicU64::new(0),
+                spilled: OnceLock::new(),
             })
         })
     }
@@ -174,9 +176,10 @@ impl Shard {
                 .add(targets.len() as u64);
             if let Some(kept) = &message.kept {
                 let durable = targets.iter().filter(|target| target.durable);
+                let kept = Stored::Memory(Arc::clone(kept));
                 for target in durable {
                     self.records
-                        .dropped(target.session.number, kept, group.is_some());
+                        .dropped(target.session.number, &kept, group.is_some());
                 }
             }
             return;
@@ -223,8 +226,8 @@ impl Shard {
             if qos > QoS::AtMostOnce
                 && let Some(number) = session.durable_number()
             {
-                let kept = message.keep(&self.commons);
-                self.records.dropped(number, kept, group.is_some());
+                let kept = Stored::Memory(Arc::clone(message.keep(&self.commons)));
+                self.records.dropped(number, &kept, group.is_some());
             }
             return;
         }
@@ -246,7 +249,7 @@ impl Shard {
                     .increment();
             } else {
                 let delivery = Delivery {
-                    message: Arc::clone(message.keep(&self.commons)),
+                    message: Stored::Memory(Arc::clone(message.keep(&self.commons))),
                     group,
                 };
                 self.queue_for(target.session.index, &delivery, &options);
@@ -299,7 +302,7 @@ impl Shard {
             frame.append_to(&mut slot.out, None);
         } else {
             let delivery = Delivery {
-                message: Arc::clone(message.keep(&self.commons)),
+                message: Stored::Memory(Arc::clone(message.keep(&self.commons))),
                 group,
             };
             let durable = session.durable_number();
@@ -433,6 +436,7 @@ impl Shard {
     fn note_queued(&mut self, index: u32) {
         self.note_fullness(index);
         self.note_readiness(index);
+        self.note_queue_length(index);
     }
 
     /// Tells the groups that the session is a member of how well it can take one more message.

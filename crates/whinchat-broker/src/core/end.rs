@@ -352,7 +352,9 @@ impl Shard {
                         None => self.records.dropped(number, &unacked.message.message, true),
                     };
                 }
-                self.deliver_to_group(group, &unacked.message.message);
+                if let Some(message) = unacked.message.message.message() {
+                    self.deliver_to_group(group, &message);
+                }
             }
         }
     }

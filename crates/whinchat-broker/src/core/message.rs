@@ -1,7 +1,7 @@
 //! An application message inside the broker, and one session's hold on it.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -12,7 +12,10 @@ use whinchat_codec::{
 };
 use whinchat_session::{Instant, PublishHead, TopicAlias};
 
-use super::keys::GroupKey;
+use super::{
+    keys::GroupKey,
+    spill::{Spilled, Stored},
+};
 
 /// A message, kept once however many sessions wait for it.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Message {
     pub(crate) expires_at: Option<Instant>,
     /// The log has it in this segment or a later one; 0: not at all.
     pub(crate) segment: AtomicU64,
+    /// What takes its place in long queues, once it is known where the log has it.
+    pub(crate) spilled: OnceLock<Arc<Spilled>>,
 }
 
 impl Message {
@@ -133,14 +138,39 @@ impl Parts<'_> {
 /// One session's hold on a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
-    pub(crate) message: Arc<Message>,
+    pub(crate) message: Stored,
     /// The group it was picked for; if the session ends, another member gets it.
     pub(crate) group: Option<GroupKey>,
 }
 
+impl Delivery {
+    /// Of the message, which has been loaded. One that was not is nothing that a PUBLISH can carry.
+    fn parts(&self) -> Parts<'_> {
+        match &self.message {
+            Stored::Memory(message) => message.parts(),
+            Stored::Log(spilled) => Parts {
+                topic: "",
+                properties: PublishPropertiesRef::default(),
+                payload: &[],
+                expires_at: spilled.expires_at(),
+            },
+        }
+    }
+}
+
 impl whinchat_session::Message for Delivery {
+    fn load(&mut self) -> bool {
+        if let Stored::Log(spilled) = &self.message {
+            match spilled.load() {
+                Some(message) => self.message = Stored::Memory(message),
+                None => return false,
+            }
+        }
+        true
+    }
+
     fn topic(&self) -> &str {
-        &self.message.topic
+        self.parts().topic
     }
 
     fn encode_to(
@@ -149,8 +179,7 @@ impl whinchat_session::Message for Delivery {
         head: &PublishHead<'_>,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
-        self.message
-            .parts()
+        self.parts()
             .as_publish(version, head, |publish| publish.encode(version, out))
     }
 
@@ -159,13 +188,12 @@ impl whinchat_session::Message for Delivery {
         version: ProtocolVersion,
         head: &PublishHead<'_>,
     ) -> Result<usize, EncodeError> {
-        self.message
-            .parts()
+        self.parts()
             .as_publish(version, head, |publish| publish.encoded_len(version))
     }
 
     fn expires_at(&self) -> Option<Instant> {
-        self.message.expires_at
+        self.message.expires_at()
     }
 
     fn byte_size(&self) -> usize {

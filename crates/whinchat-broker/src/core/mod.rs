@@ -28,6 +28,7 @@ pub(crate) mod retained;
 pub(crate) mod retained_scan;
 pub(crate) mod routing;
 pub(crate) mod sessions;
+pub(crate) mod spill;
 pub(crate) mod subscribe;
 pub(crate) mod system_topics;
 pub(crate) mod wills;

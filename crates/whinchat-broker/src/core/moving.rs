@@ -103,7 +103,8 @@ impl Shard {
     pub(crate) fn begin_records(&mut self) {
         let commons = Arc::clone(&self.commons);
         if let Some(segments) = commons.log.segments() {
-            self.records.begin_turn(segments.newest());
+            self.records
+                .begin_turn(segments.newest(), commons.spill.is_wanted());
             self.look_for_room(segments.is_full());
             if self.commons.log.failure().is_some() {
                 self.commons.log_failed.notify_waiters();

@@ -27,7 +27,7 @@
 mod body;
 pub(crate) mod read;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use whinchat_codec::{PacketId, QoS};
 use whinchat_session::{Effect, Instant, Ticket};
@@ -39,6 +39,7 @@ use super::{
     message::{Delivery, Message},
     retained::Source,
     sessions::{Counted, Session},
+    spill::{Notes, Stored},
     wills::Will,
 };
 use crate::{clock::Clock, hooks::Identity};
@@ -102,6 +103,9 @@ pub(crate) struct Records {
     clock: Clock,
     /// What is written in this turn lies in this segment of the log or in a later one.
     segment: u64,
+    /// Where the messages of this turn are, if that is of interest.
+    notes_places: bool,
+    notes: Notes,
 }
 
 impl Records {
@@ -113,12 +117,15 @@ impl Records {
             durable_log: enabled,
             clock,
             segment: 0,
+            notes_places: false,
+            notes: Vec::new(),
         }
     }
 
     /// Begins a turn: what is written in it will lie in `segment` of the log or in a later one.
-    pub(crate) fn begin_turn(&mut self, segment: u64) {
+    pub(crate) fn begin_turn(&mut self, segment: u64, notes_places: bool) {
         self.segment = segment;
+        self.notes_places = notes_places;
     }
 
     /// Bytes that this turn has written so far.
@@ -140,11 +147,11 @@ impl Records {
         self.group.is_empty()
     }
 
-    /// Ends the turn: the group to append, and the ticket that waits for it.
-    pub(crate) fn end_turn(&mut self) -> (&mut Vec<u8>, Ticket) {
+    /// Ends the turn: the group to append, the ticket that waits for it, and where its messages are.
+    pub(crate) fn end_turn(&mut self) -> (&mut Vec<u8>, Ticket, Notes) {
         let ticket = Ticket::new(self.ticket);
         self.ticket += 1;
-        (&mut self.group, ticket)
+        (&mut self.group, ticket, std::mem::take(&mut self.notes))
     }
 
     fn write(
@@ -161,10 +168,12 @@ impl Records {
     }
 
     /// A message that must survive.
-    pub(crate) fn message(&mut self, message: &Message) -> Ticket {
-        message
-            .segment
-            .store(self.segment.max(1), Ordering::Relaxed);
+    pub(crate) fn message(&mut self, message: &Arc<Message>) -> Ticket {
+        message.set_segment(self.segment.max(1));
+        if self.notes_places {
+            self.notes
+                .push((Arc::clone(message), self.group.len() as u64));
+        }
         let expires_at = self.wall(message.expires_at);
         self.write(MESSAGE, 0, |body| {
             number(body, message.id);
@@ -283,7 +292,7 @@ impl Records {
     }
 
     /// A copy of a message that waited in a session's queue, or was to, will not be delivered. What the log does not know is not written.
-    pub(crate) fn dropped(&mut self, session: u64, message: &Message, is_shared: bool) -> Ticket {
+    pub(crate) fn dropped(&mut self, session: u64, message: &Stored, is_shared: bool) -> Ticket {
         if !message.is_recorded() {
             return Ticket::NONE;
         }
@@ -303,15 +312,17 @@ impl Records {
 
     /// Everything about a session, so that records of it in segments before `from` are not needed.
     pub(crate) fn session_anew(&mut self, session: &Session, groups: &Groups, from: u64) {
-        let mut old: Vec<Arc<Message>> = Vec::new();
+        let mut old: Vec<Stored> = Vec::new();
         self.state(session, groups, |message| {
             if message.is_before(from) {
-                old.push(Arc::clone(message));
+                old.push(message.clone());
             }
         });
-        for message in old {
+        for stored in old {
             // Once, however often the session has it.
-            if message.is_before(from) {
+            if stored.is_before(from)
+                && let Some(message) = stored.message()
+            {
                 self.message(&message);
             }
         }
@@ -320,7 +331,7 @@ impl Records {
         }
     }
 
-    fn state(&mut self, session: &Session, groups: &Groups, mut each: impl FnMut(&Arc<Message>)) {
+    fn state(&mut self, session: &Session, groups: &Groups, mut each: impl FnMut(&Stored)) {
         let absence = session
             .slot
             .is_none()
@@ -381,7 +392,7 @@ impl Records {
 
 /// How a snapshot of a session names a message: its number, and the text of the group that it was picked for.
 pub(crate) fn write_delivery(delivery: &Delivery, groups: &Groups, out: &mut Vec<u8>) {
-    out.extend_from_slice(&delivery.message.id.to_le_bytes());
+    out.extend_from_slice(&delivery.message.id().to_le_bytes());
     if let Some(text) = delivery.group.and_then(|group| groups.text_of(group)) {
         out.extend_from_slice(text.as_bytes());
     }
@@ -409,8 +420,8 @@ pub(crate) struct Receiver<'a> {
 }
 
 /// Which copy of a message: a session may have one of its own and one for a group.
-fn copy(body: &mut Vec<u8>, message: &Message, is_shared: bool) {
-    number(body, message.id);
+fn copy(body: &mut Vec<u8>, message: &Stored, is_shared: bool) {
+    number(body, message.id());
     body.push(u8::from(is_shared));
 }
 

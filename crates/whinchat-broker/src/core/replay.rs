@@ -12,7 +12,7 @@
 //! - `STATE` is what the session's own shard knew. What another shard had routed to it and it had not seen yet is kept, behind.
 //! - Of two retained messages of a topic the one with the higher mark came later, wherever it stands.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{Arc, OnceLock, atomic::AtomicU64};
 
 use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
@@ -33,6 +33,7 @@ use super::{
     },
     retained::Source,
     sessions::Counted,
+    spill::Stored,
     wills::Will,
 };
 use crate::{clock::Clock, hooks::Identity};
@@ -285,10 +286,12 @@ impl Replay {
         };
         self.sweep();
         for (id, message) in self.messages {
-            checkpoint.messages.insert(id, message.into_message(clock));
+            let expires_at = message.expires_at.map(|at| clock.instant(at));
+            let message = Arc::new(message.into_message(expires_at, 1));
+            checkpoint.messages.insert(id, Stored::Memory(message));
         }
         for retained in self.retained.into_values() {
-            if let Some(message) = checkpoint.messages.get(&retained.message)
+            if let Some(Stored::Memory(message)) = checkpoint.messages.get(&retained.message)
                 && !message.payload.is_empty()
                 && !message.has_expired(now)
             {
@@ -384,8 +387,9 @@ impl ReplayedSession {
 }
 
 impl RecordedMessage {
-    fn into_message(self, clock: &Clock) -> Arc<Message> {
-        Arc::new(Message {
+    /// The message, which lies in `segment` of the log or in a later one.
+    pub(super) fn into_message(self, expires_at: Option<Instant>, segment: u64) -> Message {
+        Message {
             id: self.id,
             publisher: self.publisher,
             topic: self.publish.topic,
@@ -393,9 +397,10 @@ impl RecordedMessage {
             payload: self.publish.payload,
             qos: self.qos,
             retain: self.retain,
-            expires_at: self.expires_at.map(|at| clock.instant(at)),
-            segment: AtomicU64::new(1),
-        })
+            expires_at,
+            segment: AtomicU64::new(segment),
+            spilled: OnceLock::new(),
+        }
     }
 }
 

@@ -145,7 +145,7 @@ impl Shard {
     }
 
     /// What a session that survives is to get stands in the log before it gets it.
-    fn record_retained(&mut self, message: &Message, target: &Target) {
+    fn record_retained(&mut self, message: &Arc<Message>, target: &Target) {
         let qos = message.qos.min(target.qos);
         if target.durable && qos > QoS::AtMostOnce {
             let receiver = Receiver {

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) overflow_logged: bool,
     /// The log has all of it in this segment and later ones.
     pub(crate) segment: u64,
+    /// Its queue is to be shortened: see `spill`.
+    pub(crate) is_long: bool,
 }
 
 /// How often one connection took a session over from another, in the present period.
@@ -107,6 +109,7 @@ impl Session {
             takeovers: Takeovers::default(),
             overflow_logged: false,
             segment: 0,
+            is_long: false,
         }
     }
 

@@ -4,7 +4,7 @@
 //! interval; an interval of zero switches it off.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -63,6 +63,7 @@ impl Shard {
                 retain: true,
                 expires_at: None,
                 segment: AtomicU64::new(0),
+                spilled: OnceLock::new(),
             });
             self.system_topics.last.insert(name, value);
             self.route(Outgoing::kept(&message));

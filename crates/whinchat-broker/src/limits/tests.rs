@@ -15,7 +15,12 @@ fn every_limit_from_1_to_20_has_an_option() {
 #[test]
 fn names_and_options_are_the_same_words() {
     /// Options that say how a limit acts; the limit they belong to has its own name.
-    const HOW: [&str; 3] = ["queue_overflow", "takeover_period", "takeover_delay"];
+    const HOW: [&str; 4] = [
+        "queue_in_memory",
+        "queue_overflow",
+        "takeover_period",
+        "takeover_delay",
+    ];
     let options: Vec<&str> = BrokerLimits::ROWS
         .iter()
         .map(|row| row.key)

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
+use whinchat_store::Lsn;
 
 use super::{Life, Shard, slot::Phase};
 use crate::{
@@ -28,6 +29,7 @@ impl Shard {
                 break;
             }
         }
+        self.shorten_queues();
         self.post();
         self.flush();
         if let Life::Draining { deadline } = self.life
@@ -52,8 +54,17 @@ impl Shard {
         if self.records.is_empty() {
             return;
         }
-        let (group, ticket) = self.records.end_turn();
-        let lsn = self.commons.log.append(self.id.position(), group);
+        let (group, ticket, notes) = self.records.end_turn();
+        let lsn = match self.commons.log.segments() {
+            Some(segments) if !notes.is_empty() => match segments.append_placed(group) {
+                Some((lsn, place)) => {
+                    self.spilling.note(ticket, place, notes);
+                    lsn
+                }
+                None => Lsn::NEVER,
+            },
+            _ => self.commons.log.append(self.id.position(), group),
+        };
         self.appended.push_back((ticket, lsn));
     }
 
@@ -70,6 +81,7 @@ impl Shard {
         }
         let Some(up_to) = up_to else { return false };
         self.committed = up_to;
+        self.place_messages();
         while let Some((ticket, key)) = self.waiting.front() {
             if *ticket > up_to {
                 break;

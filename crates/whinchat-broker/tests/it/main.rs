@@ -24,6 +24,7 @@ mod docs;
 mod flow;
 mod intercept;
 mod limits;
+mod long_queues;
 mod metrics;
 mod moving;
 mod qos;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use fastrand::Rng;
-use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store};
+use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store, config::Config};
 use whinchat_codec::{
     DecodeLimits, Guarantee, Packet, QoS, SubscriptionOptions, Unsubscribe, decode,
 };
@@ -34,8 +34,18 @@ fn store(disk: &SimulatedDisk) -> Store {
     Store::new(Arc::new(disk.clone()), options)
 }
 
-fn start(disk: &SimulatedDisk, clock: &Clock, shards: u16) -> SteppedBroker {
+/// Every second life keeps no more of a queue in memory than it must.
+fn config(seed: u64) -> Config {
+    let mut config = Config::embedded();
+    if !seed.is_multiple_of(2) {
+        config.limits.queue_in_memory = 0;
+    }
+    config
+}
+
+fn start(disk: &SimulatedDisk, clock: &Clock, seed: u64, shards: u16) -> SteppedBroker {
     Broker::builder()
+        .config(config(seed))
         .threads(shards)
         .clock(clock.clone())
         .store(store(disk))
@@ -67,7 +77,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let (clock, hand) = Clock::manual();
         let disk = SimulatedDisk::new();
-        let broker = start(&disk, &clock, 2);
+        let broker = start(&disk, &clock, seed, 2);
         Self {
             disk,
             clock,
@@ -258,7 +268,7 @@ fn live(seed: u64, steps: usize) -> Run {
             // The process ends; what was committed is there.
             let shards = run.random.u16(1..4);
             run.disk = run.disk.copy();
-            run.broker = start(&run.disk, &run.clock, shards);
+            run.broker = start(&run.disk, &run.clock, seed, shards);
             for client in &mut run.clients {
                 client.stream = None;
             }

@@ -146,6 +146,9 @@ impl Connection {
             let Some(position) = session.sender_mut().next_unsent() else {
                 break;
             };
+            if !session.sender_mut().load(position) {
+                return;
+            }
             self.send_unsent(now, session, position, out);
         }
         loop {
@@ -156,6 +159,9 @@ impl Connection {
             let qos = first.qos;
             let needs_window = qos > QoS::AtMostOnce;
             if sender.has_unsent() || out.is_full() || (needs_window && !self.has_window(session)) {
+                return;
+            }
+            if !session.sender_mut().queue.load_first() {
                 return;
             }
             let Some(queued) = session.sender_mut().queue.pop() else {

@@ -101,6 +101,20 @@ impl<M> SessionState<M> {
     }
 }
 
+impl<M> SessionState<M> {
+    /// The queued messages behind the first `ahead`, in order: for a driver that puts long queues elsewhere
+    /// and brings each message back in [`Message::load`].
+    ///
+    /// Whatever a message is replaced by has to be the same message, with the same
+    /// [`byte_size`](Message::byte_size) and [`expires_at`](Message::expires_at).
+    pub fn queued_behind(&mut self, ahead: usize) -> impl DoubleEndedIterator<Item = &mut M> {
+        let sender = self.sender.as_mut();
+        sender
+            .into_iter()
+            .flat_map(move |sender| sender.queue.behind(ahead))
+    }
+}
+
 impl<M: Message> SessionState<M> {
     /// Queues a message while no connection serves the session. With a connection,
     /// [`Connection::deliver`](crate::Connection::deliver) decides.

@@ -76,9 +76,25 @@ impl<M> Queue<M> {
     pub(crate) fn first(&self) -> Option<&Queued<M>> {
         self.messages.front()
     }
+
+    /// The messages behind the first `ahead`.
+    pub(crate) fn behind(&mut self, ahead: usize) -> impl DoubleEndedIterator<Item = &mut M> {
+        let ahead = ahead.min(self.messages.len());
+        self.messages
+            .range_mut(ahead..)
+            .map(|queued| &mut queued.message)
+    }
 }
 
 impl<M: Message> Queue<M> {
+    /// Whether the first message can be sent; true if there is none.
+    #[inline]
+    pub(crate) fn load_first(&mut self) -> bool {
+        self.messages
+            .front_mut()
+            .is_none_or(|queued| queued.message.load())
+    }
+
     /// Appends without a look at the limits.
     pub(crate) fn push(&mut self, queued: Queued<M>) {
         self.count(&queued);

@@ -364,6 +364,15 @@ impl<M> Sender<M> {
 }
 
 impl<M: Message> Sender<M> {
+    /// Whether the message at `position` can be sent.
+    pub(crate) fn load(&mut self, position: usize) -> bool {
+        let message = self
+            .slots
+            .get_mut(position)
+            .and_then(|slot| slot.message.as_mut());
+        message.is_none_or(Message::load)
+    }
+
     /// Turns every delivery that the peer has not taken over into a new message at the front of
     /// the queue, in order, and frees all packet ids. The messages behind a PUBREC go to
     /// `on_taken`: the peer has them.

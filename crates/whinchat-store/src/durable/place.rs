@@ -7,19 +7,11 @@
 //! A chunk is a run of groups of one segment. A group that does not fit into the rest of a segment begins the next one; the segment's file need not exist yet.
 
 use super::segment::{GROUP_HEADER_BYTES, HEADER_BYTES, push_group};
+use crate::Place;
 
 /// Groups begin at multiples of eight bytes.
 pub(crate) const fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
-}
-
-/// Where a group of records was put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The segment's epoch: later segments have larger ones.
-    pub segment: u64,
-    /// The first byte of the group's records in the segment's file.
-    pub offset: u64,
 }
 
 /// A run of groups in one segment.

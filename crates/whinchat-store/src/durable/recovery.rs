@@ -7,12 +7,11 @@
 use std::{collections::VecDeque, error::Error, fmt, io, sync::Arc};
 
 use crate::{
-    Lsn,
+    Lsn, Place,
     disk::{Disk, read_full},
 };
 
 use super::{
-    place::Place,
     segment::{FORMAT, GROUP_HEADER_BYTES, HEADER_BYTES, Header, Opening, group_at},
     segments::{LogFile, Segment, Segments},
 };

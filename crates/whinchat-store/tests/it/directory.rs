@@ -7,7 +7,7 @@ use std::{
 };
 
 use whinchat_store::{
-    DurableLog, DurableLogOptions, OpenError,
+    DurableLog, DurableLogOptions, LogSegments, OpenError,
     disk::{DataDirectory, DirectoryError, Disk as _},
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whinchat_store::{
-    Dropped, DurableLog, DurableLogOptions, OpenError, Repaired, Verdict,
+    Dropped, DurableLog, DurableLogOptions, LogSegments, OpenError, Repaired, Verdict,
     disk::{Crash, Disk, Fault, SimulatedDisk},
     record, repair, verify,
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use whinchat_store::{
-    DurableLog, DurableLogOptions, Lsn, OpenError, RecordKind,
+    DurableLog, DurableLogOptions, LogSegments, Lsn, OpenError, RecordKind,
     disk::{Disk, SimulatedDisk},
     record, verify,
 };

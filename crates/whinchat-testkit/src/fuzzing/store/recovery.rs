@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use whinchat_store::disk::{Disk, SimulatedDisk, write_all};
 use whinchat_store::{
-    Commit, DurableLog, DurableLogOptions, Log, OpenError, Place, Recovered, Verdict, repair,
+    Commit, DurableLog, DurableLogOptions, Log, LogSegments, OpenError, Place, Recovered, Verdict,
+    repair,
 };
 
 use super::super::steps::Steps;
