@@ -10,6 +10,7 @@ use crate::{
         checkpoint::Checkpoint,
         records::{self, read::BadRecord},
         replay::{self, Replay, ReplayError},
+        spill::Spill,
     },
 };
 
@@ -47,9 +48,11 @@ impl Store {
     ///
     /// If the log cannot be read or is damaged. Nothing is changed in either case.
     pub fn read(self, clock: &Clock) -> Result<Checkpoint, OpenError> {
-        let (log, checkpoint) = self.open_stepped(clock)?;
+        let mut replay = Replay::default();
+        let read = reader(&mut replay, self.progress);
+        let (log, _) = DurableLog::open_stepped(self.disk, self.options, read)?;
         log.abandon();
-        Ok(checkpoint)
+        Ok(replay.finish(clock, &Arc::new(Spill::new(Arc::new(log)))))
     }
 
     pub(crate) fn open(self, clock: &Clock) -> Result<(Arc<dyn Log>, Checkpoint), OpenError> {
@@ -58,7 +61,7 @@ impl Store {
             options,
             progress,
         } = self;
-        let mut replay = Replay::default();
+        let mut replay = Replay::spilling();
         let read = reader(&mut replay, progress);
         let (log, recovered) = DurableLog::open(disk, options, read)?;
         if let Some((file, offset)) = &recovered.torn {
@@ -68,7 +71,9 @@ impl Store {
                 "the log ended in bytes that nobody was promised; they were cut off"
             );
         }
-        Ok((Arc::new(log), replay.finish(clock)))
+        let log: Arc<dyn Log> = Arc::new(log);
+        let spill = Arc::new(Spill::new(Arc::clone(&log)));
+        Ok((log, replay.finish(clock, &spill)))
     }
 
     /// The same without threads, for a stepped broker.
@@ -76,10 +81,12 @@ impl Store {
         self,
         clock: &Clock,
     ) -> Result<(Arc<DurableLog>, Checkpoint), OpenError> {
-        let mut replay = Replay::default();
+        let mut replay = Replay::spilling();
         let read = reader(&mut replay, self.progress);
         let (log, _) = DurableLog::open_stepped(self.disk, self.options, read)?;
-        Ok((Arc::new(log), replay.finish(clock)))
+        let log = Arc::new(log);
+        let spill = Arc::new(Spill::new(Arc::clone(&log) as Arc<dyn Log>));
+        Ok((log, replay.finish(clock, &spill)))
     }
 }
 
@@ -121,7 +128,9 @@ fn reader(
             let (done, all) = group.progress;
             progress(done, all);
         }
-        Ok(replay.group(group.records).map_err(UnreadableGroup)?)
+        Ok(replay
+            .group(group.records, group.place)
+            .map_err(UnreadableGroup)?)
     }
 }
 

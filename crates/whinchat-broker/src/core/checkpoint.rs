@@ -104,6 +104,9 @@ impl Checkpoint {
     /// Takes back what the shards share, before the first connection.
     pub(crate) fn restore_shared(&mut self, commons: &Commons) {
         commons.begin_numbers_at(self.next_message, self.next_session);
+        if self.messages.values().any(Stored::is_in_log) {
+            commons.spill.want();
+        }
         let settings = commons.settings();
         let mut retained = commons.retained.write();
         retained.begin_marks_at(self.retained_mark);

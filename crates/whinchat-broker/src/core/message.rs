@@ -51,10 +51,12 @@ impl Message {
 
     /// Bytes this message takes in memory, about.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>()
-            + self.topic.len()
-            + self.properties.borrowed().as_bytes().len()
-            + self.payload.len()
+        Self::size_with(&self.topic, &self.properties, &self.payload)
+    }
+
+    /// The size of a message with these parts.
+    pub(crate) fn size_with(topic: &str, properties: &PublishProperties, payload: &[u8]) -> usize {
+        size_of::<Self>() + topic.len() + properties.borrowed().as_bytes().len() + payload.len()
     }
 
     pub(crate) fn has_expired(&self, now: Instant) -> bool {

@@ -18,7 +18,7 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 use whinchat_codec::{EncodeError, ProtocolVersion, SubscriptionOptions, Utf8String};
 use whinchat_session::{DeliveryOptions, Instant, PublishHead, SessionState, WallTime};
-use whinchat_store::record;
+use whinchat_store::{Place, record};
 
 use super::{
     checkpoint::{Checkpoint, Orphan, SessionCheckpoint},
@@ -33,7 +33,7 @@ use super::{
     },
     retained::Source,
     sessions::Counted,
-    spill::Stored,
+    spill::{Spill, Stored},
     wills::Will,
 };
 use crate::{clock::Clock, hooks::Identity};
@@ -41,7 +41,13 @@ use crate::{clock::Clock, hooks::Identity};
 /// The state that the records so far give.
 #[derive(Default)]
 pub(crate) struct Replay {
-    messages: HashMap<u64, RecordedMessage>,
+    messages: HashMap<u64, Body>,
+    /// Whether messages may stay in the log where memory has no room for all: a broker reads them back when their turn comes.
+    may_spill: bool,
+    /// Bytes of the messages in memory.
+    bytes: usize,
+    /// The same after the dead ones were taken out last.
+    bytes_after_sweep: usize,
     sessions: HashMap<u64, ReplayedSession>,
     retained: HashMap<Utf8String, Retained>,
     wills: HashMap<u64, Box<OwnedWill>>,
@@ -50,6 +56,16 @@ pub(crate) struct Replay {
     retained_mark: u64,
     /// Messages there were when the dead ones were taken out last.
     messages_after_sweep: usize,
+}
+
+/// A message, or where it is.
+enum Body {
+    Memory(RecordedMessage, Place),
+    Log {
+        expires_at: Option<WallTime>,
+        size: usize,
+        place: Place,
+    },
 }
 
 #[derive(Default)]
@@ -80,20 +96,34 @@ struct OwnedWill {
     will: Will,
 }
 
-/// Dead messages are looked for when there are this many more than after the last time.
+/// Dead messages are looked for when there are this many more than after the last time, or this many bytes of them.
 const SWEEP_AFTER: usize = 100_000;
+/// The living ones may take as many bytes before they are left in the log.
+const BYTES_IN_MEMORY: usize = 64 << 20;
 
 impl Replay {
-    /// Takes the records of one group.
-    pub(crate) fn group(&mut self, records: &[u8]) -> Result<(), ReplayError> {
+    /// For a broker that goes on with the log.
+    pub(crate) fn spilling() -> Self {
+        Self {
+            may_spill: true,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the records of one group, which is at this place.
+    pub(crate) fn group(&mut self, records: &[u8], place: Place) -> Result<(), ReplayError> {
+        let mut offset = place.offset;
         for record in record::read(records) {
             let record = record?;
             if let Some(recorded) = Recorded::read(&record)? {
-                self.take(recorded);
+                self.take(recorded, Place { offset, ..place });
             }
+            offset += (record::HEADER_BYTES + record.body.len()) as u64;
         }
         // Between groups, since what needs a message stands in the same group with it.
-        if self.messages.len() > self.messages_after_sweep * 2 + SWEEP_AFTER {
+        if self.messages.len() > self.messages_after_sweep * 2 + SWEEP_AFTER
+            || self.bytes > self.bytes_after_sweep * 2 + BYTES_IN_MEMORY
+        {
             self.sweep();
         }
         Ok(())
@@ -104,11 +134,15 @@ impl Replay {
         self.sessions.entry(number).or_default()
     }
 
-    fn take(&mut self, recorded: Recorded<'_>) {
+    fn take(&mut self, recorded: Recorded<'_>, place: Place) {
         match recorded {
             Recorded::Message(message) => {
                 self.next_message = self.next_message.max(message.id + 1);
-                self.messages.insert(message.id, message);
+                self.bytes += message.size();
+                let old = self
+                    .messages
+                    .insert(message.id, Body::Memory(message, place));
+                self.bytes -= old.as_ref().map_or(0, Body::bytes_in_memory);
             }
             Recorded::Route { message, receivers } => {
                 for receiver in receivers {
@@ -216,7 +250,8 @@ impl Replay {
 
     fn retain(&mut self, message: u64, mark: u64, source: Option<(&str, Identity)>) {
         self.retained_mark = self.retained_mark.max(mark);
-        let Some(recorded) = self.messages.get(&message) else {
+        // One that is left in the log was retained when it came, and something later has taken its place.
+        let Some(Body::Memory(recorded, _)) = self.messages.get(&message) else {
             return;
         };
         let topic = &recorded.publish.topic;
@@ -261,11 +296,12 @@ impl Replay {
 
     /// Takes out the messages that nobody needs.
     fn sweep(&mut self) {
-        let mut needed: HashSet<u64> = self
+        let retained: HashSet<u64> = self
             .retained
             .values()
             .map(|retained| retained.message)
             .collect();
+        let mut needed = retained.clone();
         for session in self.sessions.values() {
             session.state.export(|handle, _| {
                 needed.insert(handle.message);
@@ -273,10 +309,23 @@ impl Replay {
         }
         self.messages.retain(|id, _| needed.contains(id));
         self.messages_after_sweep = self.messages.len();
+        let count = |messages: &HashMap<u64, Body>| -> usize {
+            messages.values().map(Body::bytes_in_memory).sum()
+        };
+        self.bytes = count(&self.messages);
+        if self.may_spill && self.bytes > BYTES_IN_MEMORY {
+            for (id, body) in &mut self.messages {
+                if !retained.contains(id) {
+                    body.leave_in_log();
+                }
+            }
+            self.bytes = count(&self.messages);
+        }
+        self.bytes_after_sweep = self.bytes;
     }
 
-    /// What the broker starts with.
-    pub(crate) fn finish(mut self, clock: &Clock) -> Checkpoint {
+    /// What a broker on this log starts with.
+    pub(crate) fn finish(mut self, clock: &Clock, spill: &Arc<Spill>) -> Checkpoint {
         let now = clock.now();
         let mut checkpoint = Checkpoint {
             next_message: self.next_message,
@@ -285,10 +334,10 @@ impl Replay {
             ..Checkpoint::default()
         };
         self.sweep();
-        for (id, message) in self.messages {
-            let expires_at = message.expires_at.map(|at| clock.instant(at));
-            let message = Arc::new(message.into_message(expires_at, 1));
-            checkpoint.messages.insert(id, Stored::Memory(message));
+        for (id, body) in self.messages {
+            checkpoint
+                .messages
+                .insert(id, body.into_stored(id, clock, spill));
         }
         for retained in self.retained.into_values() {
             if let Some(Stored::Memory(message)) = checkpoint.messages.get(&retained.message)
@@ -327,6 +376,40 @@ impl Replay {
             });
         }
         checkpoint
+    }
+}
+
+impl Body {
+    fn bytes_in_memory(&self) -> usize {
+        match self {
+            Self::Memory(message, _) => message.size(),
+            Self::Log { .. } => 0,
+        }
+    }
+
+    fn leave_in_log(&mut self) {
+        if let Self::Memory(message, place) = self {
+            *self = Self::Log {
+                expires_at: message.expires_at,
+                size: message.size(),
+                place: *place,
+            };
+        }
+    }
+
+    fn into_stored(self, id: u64, clock: &Clock, spill: &Arc<Spill>) -> Stored {
+        let instant = |at: Option<WallTime>| at.map(|at| clock.instant(at));
+        match self {
+            Self::Memory(message, _) => {
+                let expires_at = instant(message.expires_at);
+                Stored::Memory(Arc::new(message.into_message(expires_at, 1)))
+            }
+            Self::Log {
+                expires_at,
+                size,
+                place,
+            } => Stored::Log(spill.spilled(id, instant(expires_at), size, place)),
+        }
     }
 }
 
@@ -387,6 +470,15 @@ impl ReplayedSession {
 }
 
 impl RecordedMessage {
+    /// As [`Message::size`] of the message.
+    fn size(&self) -> usize {
+        Message::size_with(
+            &self.publish.topic,
+            &self.publish.properties,
+            &self.publish.payload,
+        )
+    }
+
     /// The message, which lies in `segment` of the log or in a later one.
     pub(super) fn into_message(self, expires_at: Option<Instant>, segment: u64) -> Message {
         Message {

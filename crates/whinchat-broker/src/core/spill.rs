@@ -51,6 +51,10 @@ impl Stored {
         }
     }
 
+    pub(crate) fn is_in_log(&self) -> bool {
+        matches!(self, Self::Log(_))
+    }
+
     /// As [`Message::is_recorded`].
     pub(crate) fn is_recorded(&self) -> bool {
         match self {
@@ -178,6 +182,11 @@ impl Spill {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
+    /// From now on they are.
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
     /// The message of which the log has this record is there alone from now on.
     pub(crate) fn spilled(
         self: &Arc<Self>,
@@ -186,7 +195,6 @@ impl Spill {
         size: usize,
         place: Place,
     ) -> Arc<Spilled> {
-        self.is_wanted.store(true, Ordering::Relaxed);
         Arc::new(Spilled {
             id,
             expires_at,
@@ -268,7 +276,7 @@ impl Shard {
         if self.commons.log.segments().is_some() {
             session.is_long = true;
             self.spilling.long.push(index);
-            self.commons.spill.is_wanted.store(true, Ordering::Relaxed);
+            self.commons.spill.want();
         }
     }
 
