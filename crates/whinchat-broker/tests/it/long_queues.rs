@@ -68,6 +68,7 @@ async fn take_all(reader: &mut Peer) {
     reader.receive_nothing().await;
 }
 
+/// T-57
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_in_a_long_queue_comes_in_order_from_the_log() {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -82,6 +83,7 @@ async fn what_waits_in_a_long_queue_comes_in_order_from_the_log() {
     }
 }
 
+/// T-57
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_queue_is_there_after_a_restart() {
     let (clock, _hand) = Clock::manual();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use whinchat_store::{
-    BackupError, DurableLog, DurableLogOptions, Log as _, LogSegments, LogSegments as _, OpenError,
-    RecordKind, backup,
+    BackupError, DurableLog, DurableLogOptions, Log as _, LogSegments as _, OpenError, RecordKind,
+    backup,
     disk::{Crash, Disk, SimulatedDisk},
     record, verify,
 };
