@@ -94,18 +94,27 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Opens the port and serves it from a thread of its own.
+    /// Opens the port.
     ///
     /// # Errors
     ///
-    /// What the operating system answers to binding the address or starting the thread.
+    /// What the operating system answers to binding the address.
+    pub(crate) fn bind(listen: LoopbackAddr) -> io::Result<std::net::TcpListener> {
+        let listener = std::net::TcpListener::bind(listen.get())?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    /// Serves the port from a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system answers to starting the thread.
     pub(crate) fn start(
-        listen: LoopbackAddr,
+        listener: std::net::TcpListener,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(listen.get())?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -6,6 +6,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +17,10 @@ use std::{
 
 use parking_lot::Mutex;
 use whinchat_session::SnapshotError;
-use whinchat_store::{Log, LogFailure, MemoryLog, OpenError};
+use whinchat_store::{
+    DurableLogOptions, Log, LogFailure, MemoryLog, OpenError,
+    disk::{DataDirectory, DirectoryError},
+};
 use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Peer, Stream};
 
 use crate::{
@@ -24,7 +28,7 @@ use crate::{
     admin::{Admin, Readiness},
     clock::Clock,
     commons::Commons,
-    config::{Auto, Config, ListenerConfig},
+    config::{Auto, Config, ListenerConfig, LoopbackAddr},
     core::{keys::ShardId, mail::Mail},
     hooks::{Authenticate, Authorize, Intercept, installed::Hooks},
     metrics::Metrics,
@@ -132,16 +136,38 @@ impl Broker {
         self
     }
 
+    /// Keeps what must survive in this folder, as in a [`store`](Self::store): those take its place.
+    ///
+    /// The folder is made if it is not there, readable by its owner alone, and belongs to this broker until it has ended. [`start`](Self::start) takes it
+    /// when all ports are open, and serves them when it was read back.
+    #[must_use]
+    pub fn data_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.general.data_dir = Auto::Set(Some(path.into()));
+        self
+    }
+
     /// Opens the listeners and starts the threads. Works inside any runtime or none.
     ///
     /// # Errors
     ///
     /// [`StartError`]: an address that cannot be listened on, a listener open to the network without
-    /// a login, a value that is out of range, or a thread that could not be started.
+    /// a login, a value that is out of range, a data directory that cannot be used, or a thread that
+    /// could not be started.
     pub fn start(mut self) -> Result<BrokerHandle, StartError> {
         let has_authenticator = self.hooks.has_authenticator();
         // A port that is taken is found before the store is touched.
         let listeners = bind_listeners(&self.config)?;
+        let admin_failed = |address: LoopbackAddr| {
+            move |source| StartError::Admin {
+                address: address.get(),
+                source,
+            }
+        };
+        let admin = match self.config.admin.listen {
+            Some(listen) => Some((listen, Admin::bind(listen).map_err(admin_failed(listen))?)),
+            None => None,
+        };
+        let held = self.take_data_directory()?;
         let checkpoint = match self.store.take() {
             Some(store) => {
                 let (log, checkpoint) = store.open(&self.clock)?;
@@ -156,13 +182,14 @@ impl Broker {
             .map(|(_, listener)| listener.endpoint().clone())
             .collect();
         let readiness = Arc::new(Readiness::default());
-        let admin = match self.config.admin.listen {
-            Some(listen) => Some(
-                Admin::start(listen, Arc::clone(&commons.metrics), Arc::clone(&readiness))
-                    .map_err(|source| StartError::Admin {
-                        address: listen.get(),
-                        source,
-                    })?,
+        let admin = match admin {
+            Some((listen, listener)) => Some(
+                Admin::start(
+                    listener,
+                    Arc::clone(&commons.metrics),
+                    Arc::clone(&readiness),
+                )
+                .map_err(admin_failed(listen))?,
             ),
             None => None,
         };
@@ -177,6 +204,7 @@ impl Broker {
             next_shard: AtomicUsize::new(0),
             admin,
             readiness,
+            _data_directory: held,
         };
         for position in 0..threads {
             let own = listeners
@@ -194,6 +222,19 @@ impl Broker {
         }
         running.readiness.set_ready();
         Ok(BrokerHandle(Arc::new(running)))
+    }
+
+    /// Takes the folder that was named: its files are the store.
+    fn take_data_directory(&mut self) -> Result<Option<DataDirectory>, DirectoryError> {
+        let (Auto::Set(Some(path)), None, None) =
+            (&self.config.general.data_dir, &self.store, &self.log)
+        else {
+            return Ok(None);
+        };
+        let held = DataDirectory::open(path)?;
+        let options = DurableLogOptions::default();
+        self.store = Some(Store::new(Arc::new(held.disk()), options));
+        Ok(Some(held))
     }
 
     /// What all shards share, made of what was set; the wakers of the shards are in place.
@@ -316,6 +357,8 @@ struct Running {
     next_shard: AtomicUsize,
     admin: Option<Admin>,
     readiness: Arc<Readiness>,
+    /// Held until all threads have ended.
+    _data_directory: Option<DataDirectory>,
 }
 
 impl BrokerHandle {
@@ -491,6 +534,9 @@ pub enum StartError {
         /// The text.
         filter: String,
     },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -503,10 +549,10 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// True if what an earlier broker kept cannot be used: it is damaged, or of a later release.
+    /// True if what an earlier broker kept cannot be used: it is in use, damaged, of a later release, or in a place that may not be used.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Session(_))
+        matches!(self, Self::Directory(_) | Self::Store(_) | Self::Session(_))
     }
 
     /// True if the configuration has to change; false if the machine is in the way.
@@ -516,6 +562,7 @@ impl StartError {
             Self::LoginRequired(_) | Self::TooManyListeners | Self::InterestInvalid { .. } => true,
             Self::Listen(_)
             | Self::Admin { .. }
+            | Self::Directory(_)
             | Self::Store(_)
             | Self::Session(_)
             | Self::Thread(_) => false,

@@ -154,10 +154,15 @@ fn run_folder() -> Result<PathBuf, Box<dyn Error>> {
     Ok(folder)
 }
 
-/// Our broker takes port 0 and says on standard output which one it got: `listening on mqtt://127.0.0.1:PORT`.
+/// Our broker begins without data, syncs what it acknowledges, as users run it, takes port 0 and says on standard output which one it got: `listening on mqtt://127.0.0.1:PORT`.
 fn start_whinchat(program: &Path, log: &Path) -> Result<(Child, u16), Box<dyn Error>> {
+    let data = log.with_extension("data");
+    if data.exists() {
+        fs::remove_dir_all(&data)?; // what the last run left
+    }
     let mut child = Command::new(program)
-        .args(["serve", "--listen", "mqtt://127.0.0.1:0"])
+        .args(["serve", "--listen", "mqtt://127.0.0.1:0", "--data-dir"])
+        .arg(data)
         .env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -17,7 +17,7 @@ fn open() -> Port {
     let metrics = Arc::new(Metrics::new(2));
     let readiness = Arc::new(Readiness::default());
     let admin = Admin::start(
-        LoopbackAddr::v4(0),
+        Admin::bind(LoopbackAddr::v4(0)).unwrap(),
         Arc::clone(&metrics),
         Arc::clone(&readiness),
     )
@@ -215,6 +215,6 @@ fn idle_connections_do_not_keep_it_from_closing() {
 fn a_busy_port_is_an_error() {
     let port = open();
     let busy = LoopbackAddr::new(port.admin.local_addr()).unwrap();
-    let error = Admin::start(busy, Arc::clone(&port.metrics), Arc::default()).unwrap_err();
+    let error = Admin::bind(busy).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }

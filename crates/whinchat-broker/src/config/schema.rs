@@ -1,6 +1,6 @@
 //! The sections and their options. Adding one is adding a row.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use whinchat_transport::Endpoint;
 
@@ -82,7 +82,9 @@ impl Config {
 section! {
     /// Options that stand before the first heading.
     pub struct GeneralConfig in "" {
-        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: "memory" is as soon as the effect is in memory. With --data-dir it is when the effect is synced to disk, whatever stands here.
+        /// The folder for what must survive. With "auto" whinchat serve takes $STATE_DIRECTORY, else /var/lib/whinchat as root, else $XDG_STATE_HOME/whinchat, else $HOME/.local/state/whinchat. With "none" everything is in memory and nothing survives a restart. The flags --data-dir and --ephemeral win over it.
+        data_dir: Auto<Option<PathBuf>> = Auto::Auto;
+        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: "memory" is as soon as the effect is in memory. With a data directory it is when the effect is synced to disk, whatever stands here.
         ack: Ack = Ack::Memory;
         /// Threads that serve clients. With "auto" as many as the process may use at a time.
         threads: Auto<u16> = Auto::Auto, 1 => 1024;
@@ -96,8 +98,8 @@ words! {
         Memory = "memory",
     }
     refused {
-        "written": "the level cannot be chosen yet: with --data-dir every ack waits until it is synced, without it nothing survives a restart",
-        "synced": "the level cannot be chosen yet: with --data-dir every ack waits until it is synced, without it nothing survives a restart",
+        "written": "the level cannot be chosen yet: with a data directory every ack waits until it is synced, without one nothing survives a restart",
+        "synced": "the level cannot be chosen yet: with a data directory every ack waits until it is synced, without one nothing survives a restart",
         "replicated": "this version has no cluster yet: say ack = \"memory\" and expect nothing to survive a restart",
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -232,6 +233,26 @@ impl OptionValue for String {
 
     fn expected() -> String {
         "a text that is not empty and has no control characters".to_owned()
+    }
+}
+
+/// A folder or file, named so that it does not depend on the working directory.
+impl OptionValue for PathBuf {
+    fn read(given: Given<'_>) -> Result<Self, Refused> {
+        let path = Self::from(String::read(given)?);
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(Refused::NotOfType)
+        }
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string().show()
+    }
+
+    fn expected() -> String {
+        "an absolute path".to_owned()
     }
 }
 

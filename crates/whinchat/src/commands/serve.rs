@@ -1,21 +1,21 @@
 //! `whinchat serve`: the broker as a service.
 //!
-//! Order at start: configuration, logs, file descriptors, the broker (which opens every port before
-//! anything else), banner, service manager. Order at the end: the service manager is told, the
+//! Order at start: configuration, logs, file descriptors, the broker (which opens every port, then
+//! takes the data directory), banner, service manager. Order at the end: the service manager is told, the
 //! broker drains, the process ends.
 
 mod banner;
+mod data;
 mod descriptors;
 mod service_manager;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use whinchat_broker::{
-    Broker, BrokerHandle, StartError, Store,
-    config::{Config, ConfigError, ListenerConfig, LogFormat, LogLevel},
+    Broker, BrokerHandle, StartError,
+    config::{Auto, Config, ConfigError, ListenerConfig, LogFormat, LogLevel},
 };
-use whinchat_store::{DurableLogOptions, disk::DataDirectory};
 use whinchat_transport::Endpoint;
 
 use crate::{
@@ -32,10 +32,10 @@ pub(crate) struct Args {
     /// Where to listen, in place of the configuration's listeners: mqtt://HOST:PORT, ADDRESS:PORT or unix:PATH. May be given several times.
     #[arg(long, value_name = "URL")]
     listen: Vec<Endpoint>,
-    /// Keep sessions, their messages, retained messages and Wills here, synced to disk before they are acknowledged. Without it everything is in memory.
+    /// Keep sessions, their messages, retained messages and Wills in this folder. Without it: $STATE_DIRECTORY, else /var/lib/whinchat as root, else $XDG_STATE_HOME/whinchat, else $HOME/.local/state/whinchat.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
-    /// Keep everything in memory, also if the configuration should say otherwise one day.
+    /// Keep everything in memory: nothing survives a restart.
     #[arg(long)]
     ephemeral: bool,
     /// Threads that serve clients.
@@ -66,10 +66,16 @@ enum FormatName {
 }
 
 pub(crate) fn run(args: Args) -> Exit {
-    let config = match args.configuration() {
+    let mut config = match args.configuration() {
         Ok(config) => config,
         Err(error) => return Exit::Usage.with_error(error),
     };
+    if config.general.data_dir == Auto::Auto {
+        match data::usual_place() {
+            Ok(place) => config.general.data_dir = Auto::Set(Some(place)),
+            Err(error) => return Exit::Usage.with_error(error),
+        }
+    }
     let log_level = match logging::install(&config.log) {
         Ok(handle) => handle,
         Err(error) => return Exit::Runtime.with_error(error),
@@ -103,7 +109,13 @@ impl Args {
             config.listeners = self.listen.iter().map(listener).collect();
         }
         if let Some(threads) = self.threads {
-            config.general.threads = whinchat_broker::config::Auto::Set(threads);
+            config.general.threads = Auto::Set(threads);
+        }
+        if self.ephemeral {
+            config.general.data_dir = Auto::Set(None);
+        }
+        if let Some(place) = &self.data_dir {
+            config.general.data_dir = Auto::Set(Some(place.clone()));
         }
         if let Some(level) = self.log_level {
             config.log.level = match level {
@@ -135,26 +147,15 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         }
     };
     let mut drain = config.shutdown.drain;
-    // Held until the broker has ended.
-    let data = match args
-        .data_dir
-        .as_deref()
-        .map(DataDirectory::open)
-        .transpose()
-    {
-        Ok(data) => data,
-        Err(error) => return Exit::Data.with_error(error),
+    let data = match &config.general.data_dir {
+        Auto::Set(place) => place.clone(),
+        Auto::Auto => None,
     };
-    let mut builder = Broker::builder().config(config);
-    if let Some(data) = &data {
-        let options = DurableLogOptions::default();
-        builder = builder.store(Store::new(Arc::new(data.disk()), options));
-    }
-    let broker = match builder.start() {
+    let broker = match Broker::builder().config(config).start() {
         Ok(broker) => broker,
         Err(error) if error.is_configuration() => return Exit::Usage.with_error(error),
         Err(error) if error.is_data() => {
-            return match (&error, args.data_dir.as_deref()) {
+            return match (&error, &data) {
                 (StartError::Store(found), Some(path)) if store::is_damage(found) => {
                     Exit::Data.with_error(format_args!("{error}\n{}", store::advice(path)))
                 }
@@ -166,7 +167,7 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
     if print(&banner::text(
         broker.local_endpoints(),
         broker.admin_address(),
-        data.as_ref().map(DataDirectory::path),
+        data.as_deref(),
     )) != Exit::Ok
     {
         return Exit::Runtime;

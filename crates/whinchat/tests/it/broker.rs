@@ -2,8 +2,11 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::Path,
     process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
 };
+
+use tempfile::TempDir;
 
 /// The program with these arguments, cut off from the terminal and from the caller's environment.
 pub(crate) fn whinchat(arguments: &[&str]) -> Command {
@@ -25,41 +28,43 @@ pub(crate) fn result(output: &Output) -> (i32, String, String) {
     )
 }
 
-/// Our broker on a port of its own. Ends with the test.
+/// Our broker on a port of its own, with a data directory of its own. Ends with the test.
 pub(crate) struct Broker {
     child: Child,
     port: String,
+    /// Removed behind it, if it is its own.
+    data: Option<TempDir>,
 }
 
 impl Broker {
     pub(crate) fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(tempfile::tempdir().unwrap(), &[])
     }
 
     /// Listens here as well.
     pub(crate) fn start_on(url: &str) -> Self {
-        Self::start_with(&["--listen", url])
+        Self::start_with(tempfile::tempdir().unwrap(), &["--listen", url])
     }
 
-    /// Ends this one and starts another on the same port; nothing survives.
-    pub(crate) fn restart(self) -> Self {
-        let port = self.port.clone();
+    /// Kills this one and starts another on the same port, with what it left.
+    pub(crate) fn restart(mut self) -> Self {
+        let (port, data) = (self.port.clone(), self.data.take().unwrap());
         drop(self);
-        Self::start_with(&["--listen", &format!("127.0.0.1:{port}")]).with_port(port)
-    }
-
-    fn with_port(mut self, port: String) -> Self {
-        self.port = port;
-        self
+        let mut next = Self::start_with(data, &["--listen", &format!("127.0.0.1:{port}")]);
+        next.port = port;
+        next
     }
 
     /// Keeps what must survive in this folder.
-    pub(crate) fn start_in(data: &std::path::Path) -> Self {
+    pub(crate) fn start_in(data: &Path) -> Self {
         Self::spawn(whinchat(&["serve", "--data-dir"]).arg(data))
     }
 
-    fn start_with(arguments: &[&str]) -> Self {
-        Self::spawn(whinchat(&["serve", "--ephemeral"]).args(arguments))
+    fn start_with(data: TempDir, arguments: &[&str]) -> Self {
+        let mut serve = whinchat(&["serve", "--data-dir"]);
+        let mut broker = Self::spawn(serve.arg(data.path()).args(arguments));
+        broker.data = Some(data);
+        broker
     }
 
     fn spawn(serve: &mut Command) -> Self {
@@ -79,7 +84,11 @@ impl Broker {
         };
         // The rest of the banner must not find a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port }
+        Self {
+            child,
+            port,
+            data: None,
+        }
     }
 
     pub(crate) fn port(&self) -> &str {

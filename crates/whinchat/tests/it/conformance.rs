@@ -251,6 +251,7 @@ fn a_unix_socket_and_a_login_are_taken_as_by_the_other_tools() {
     let socket = folder.path().join("broker.sock");
     let url = format!("unix:{}", socket.display());
     let mut broker = whinchat(&["serve", "--listen", &url])
+        .env("STATE_DIRECTORY", folder.path().join("data"))
         .env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

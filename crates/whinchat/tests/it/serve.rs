@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// A CONNECT of MQTT 3.1.1 without credentials, client id `c`, keep alive 60 s.
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c";
@@ -22,9 +23,10 @@ fn command() -> Command {
     command
 }
 
-/// A broker that runs until it is told to stop, or until the test ends.
+/// A broker that runs until it is told to stop, or until the test ends. Its usual place for data is a folder of its own.
 struct Served {
     child: Child,
+    data: TempDir,
     stdout: BufReader<ChildStdout>,
     banner: Vec<String>,
 }
@@ -32,7 +34,9 @@ struct Served {
 impl Served {
     /// Starts the broker and waits for its banner.
     fn start(command: &mut Command) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let mut child = command
+            .env("STATE_DIRECTORY", data.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -58,6 +62,7 @@ impl Served {
         }
         Self {
             child,
+            data,
             stdout,
             banner,
         }
@@ -126,6 +131,8 @@ impl Drop for Served {
 }
 
 fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let data = tempfile::tempdir().unwrap();
+    command.env("STATE_DIRECTORY", data.path());
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }
@@ -135,7 +142,8 @@ fn the_banner_says_where_it_listens_and_how_to_try_it() {
     let served = Served::start(command().args(["--listen", "127.0.0.1:0", "--threads", "2"]));
     let port = served.address().port();
     assert_ne!(port, 0);
-    served.line("store: memory, nothing survives a restart");
+    let data = served.data.path().display();
+    served.line(&format!("store: {data}, synced before it is acknowledged"));
     served.line(&format!(
         "  mosquitto_pub -h 127.0.0.1 -p {port} -t hello/world -m hi"
     ));
@@ -352,6 +360,7 @@ fn a_busy_port_ends_with_1_and_names_the_address_before_anything_else() {
     let output = command()
         .args(["--listen", "127.0.0.1:0", "--listen", &address])
         .env("NOTIFY_SOCKET", &notify)
+        .env("STATE_DIRECTORY", folder.path().join("data"))
         .output()
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
@@ -360,6 +369,21 @@ fn a_busy_port_ends_with_1_and_names_the_address_before_anything_else() {
     assert!(output.stdout.is_empty(), "no banner says that it listens");
     let told = manager.recv(&mut [0; 128]);
     assert!(told.is_err(), "nobody was told that it is ready");
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn a_busy_admin_port_ends_with_1_before_the_data_is_touched() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]);
+    let (code, error) = refused(command.arg(&data).env("WHINCHAT__ADMIN__LISTEN", &address));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&address), "{error}");
+    assert!(!data.exists());
 }
 
 #[test]
@@ -437,6 +461,51 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[test]
+fn the_flag_wins_over_the_environment_that_over_the_file_that_over_the_usual_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let file = place("whinchat.toml");
+    std::fs::write(&file, format!("data_dir = {:?}\n", place("of the file"))).unwrap();
+    let usual = || {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0"]);
+        command
+    };
+    let with_file = || {
+        let mut command = usual();
+        command.arg("--config").arg(&file);
+        command
+    };
+    let with_variable = |value: &std::path::Path| {
+        let mut command = with_file();
+        command.env("WHINCHAT__DATA_DIR", value);
+        command
+    };
+    let of_environment = place("of the environment");
+    let is_kept_in = |command: &mut Command, path: &std::path::Path| {
+        let kept = format!("store: {}, ", path.display());
+        Served::start(command).line(&kept);
+        assert!(path.join("lock").exists());
+    };
+    let is_in_memory = |command: &mut Command| {
+        let served = Served::start(command);
+        served.line("store: memory, nothing survives a restart");
+        assert!(!served.data.path().join("lock").exists());
+    };
+    is_kept_in(&mut with_file(), &place("of the file"));
+    is_kept_in(&mut with_variable(&of_environment), &of_environment);
+    is_in_memory(&mut with_variable("none".as_ref()));
+    let of_flag = place("of the flag");
+    is_kept_in(
+        with_variable("none".as_ref())
+            .arg("--data-dir")
+            .arg(&of_flag),
+        &of_flag,
+    );
+    is_in_memory(with_variable(&of_environment).arg("--ephemeral"));
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_used_ends_with_3() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -462,6 +531,12 @@ fn a_data_directory_that_cannot_be_used_ends_with_3() {
     assert_eq!(code, Some(3));
     assert!(error.contains("is a symbolic link"), "{error}");
 
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (code, error) = refused(&mut serve(&file));
+    assert_eq!(code, Some(3));
+    assert!(error.contains("is not a directory"), "{error}");
+
     let segment = std::fs::OpenOptions::new()
         .write(true)
         .open(data.join("log-000000"))
@@ -480,6 +555,7 @@ fn wrong_options_end_with_2() {
         &["--config", "/nowhere/whinchat.toml"],
         &["--config", "a", "--config", "b"],
         &["--log-level", "loud"],
+        &["--ephemeral", "--data-dir", "/nowhere/data"],
     ] {
         assert_eq!(
             refused(command().args(arguments)).0,
