@@ -65,6 +65,13 @@ pub enum Violation {
     },
     /// A Reason String or User Property to a client whose Request Problem Information is 0.
     ProblemInformationNotRequested(PacketType),
+    /// A server that takes no packet as large as an acknowledgement: it cannot be answered.
+    PacketSizeMaxTooSmall {
+        /// Its Maximum Packet Size.
+        max: u32,
+        /// The least that will do.
+        min: u32,
+    },
     /// No complete handshake in time.
     HandshakeTimeout,
     /// No packet within one and a half times the Keep Alive.
@@ -95,6 +102,7 @@ impl Violation {
             Self::QoSNotSupported { .. } => DisconnectReason::QoSNotSupported,
             Self::RetainNotSupported => DisconnectReason::RetainNotSupported,
             Self::TooManyAuthenticationRounds { .. } => DisconnectReason::NotAuthorized,
+            Self::PacketSizeMaxTooSmall { .. } => DisconnectReason::PacketTooLarge,
             Self::KeepAliveTimeout => DisconnectReason::KeepAliveTimeout,
             // Nobody answers these two: there is no CONNACK yet, or the peer does not read.
             Self::HandshakeTimeout | Self::PingResponseTimeout => {
@@ -132,6 +140,7 @@ impl Violation {
             | Self::AuthenticationMethodChanged
             | Self::TooManyAuthenticationRounds { .. }
             | Self::ProblemInformationNotRequested(_)
+            | Self::PacketSizeMaxTooSmall { .. }
             | Self::HandshakeTimeout
             | Self::PingResponseTimeout => None,
         }
@@ -156,6 +165,7 @@ impl Violation {
             Self::UnknownTopicAlias { .. }
             | Self::SessionExpiryRaised
             | Self::TooManyAuthenticationRounds { .. }
+            | Self::PacketSizeMaxTooSmall { .. }
             | Self::HandshakeTimeout
             | Self::PingResponseTimeout => None,
         }
@@ -217,6 +227,12 @@ impl fmt::Display for Violation {
                 write!(
                     f,
                     "{packet} with a reason in words, which was not asked for"
+                )
+            }
+            Self::PacketSizeMaxTooSmall { max, min } => {
+                write!(
+                    f,
+                    "maximum packet size of {max}, an acknowledgement has {min} bytes"
                 )
             }
             Self::HandshakeTimeout => f.write_str("handshake not completed in time"),

@@ -50,6 +50,9 @@ impl ConnAckOptions {
     }
 }
 
+/// An acknowledgement with a reason code and without properties: fixed header, packet id, reason.
+const ACKNOWLEDGEMENT_BYTES: u32 = 5;
+
 impl Connection {
     /// The client's end of a new connection; writes the CONNECT.
     ///
@@ -347,6 +350,12 @@ impl Connection {
             .window
             .to_peer(self.version, properties.receive_maximum());
         self.packet_size_max_out = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        if self.packet_size_max_out < ACKNOWLEDGEMENT_BYTES {
+            return Err(Violation::PacketSizeMaxTooSmall {
+                max: self.packet_size_max_out,
+                min: ACKNOWLEDGEMENT_BYTES,
+            }); // v5 [MQTT-3.2.2-15]
+        }
         // v5 [MQTT-3.2.2-18]
         self.topic_alias_maximum_out = self
             .topic_alias_maximum_out

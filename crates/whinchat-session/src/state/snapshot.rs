@@ -220,6 +220,13 @@ impl<M: Message> SessionState<M> {
             });
         }
 
+        if sender.last_packet_id() == 0
+            && let Some(last) = PacketId::new(u16::MAX).filter(|_| !ids.is_empty())
+        {
+            // No writer says so; but then it is not known either which ids are free.
+            sender.set_last_packet_id(last);
+        }
+
         for _ in 0..reader.u32()? {
             let qos = QoS::try_from(reader.u8()?).map_err(|_| SnapshotError::Invalid("QoS"))?;
             let flags = reader.u8()?;

@@ -80,3 +80,21 @@ fn packet_ids_go_on_where_they_were() {
     let next = whinchat_testkit::id(6);
     assert_eq!(delivery, Delivery::Sent(Some(next)));
 }
+
+#[test]
+fn an_id_in_flight_is_not_handed_out_though_the_last_one_is_not_known() {
+    let mut bytes = golden();
+    bytes[6..8].fill(0);
+    let snapshot = SessionSnapshot::from_bytes(bytes).expect("the head is intact");
+    let session = SessionState::restore(&snapshot, read_message).expect("nothing else changed");
+    let mut pair = Pair::new(ProtocolVersion::V5, 0, SessionLimits::default(), false);
+    pair.connect();
+    assert!(!pair.drive());
+    pair.server.session = session;
+    pair.cut();
+    pair.connect();
+    assert!(!pair.drive());
+    // The client would have taken a new QoS 2 message with an old id for a repeated one.
+    assert_eq!(pair.client.received.len(), 4);
+    assert_eq!(pair.server.acked.len(), 5);
+}
