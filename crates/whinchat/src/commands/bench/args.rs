@@ -112,6 +112,10 @@ pub(crate) struct Args {
     /// Threads of Whinchat's broker.
     #[arg(long, value_name = "N", requires = "compare", value_parser = clap::value_parser!(u16).range(1..))]
     broker_threads: Option<u16>,
+    /// Whinchat's broker acknowledges what it has synced to a new directory in DIR, as it does unless told otherwise. Without
+    /// this it keeps everything in memory, as the others do.
+    #[arg(long, value_name = "DIR", requires = "compare")]
+    store: Option<PathBuf>,
     /// The program whose `serve` is measured, instead of this one.
     #[arg(long, value_name = "FILE", requires = "compare")]
     broker_program: Option<PathBuf>,
@@ -151,12 +155,15 @@ impl Scenario {
 pub(super) enum Peer {
     /// Eclipse Mosquitto, as it is found on the PATH.
     Mosquitto,
+    /// Whinchat itself with everything in memory: what `--store` costs.
+    Ephemeral,
 }
 
 impl Peer {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Mosquitto => "mosquitto",
+            Self::Ephemeral => "ephemeral",
         }
     }
 }
@@ -209,6 +216,7 @@ impl Args {
             broker_processors: self.pin_broker,
             broker_threads: self.broker_threads,
             broker_program: self.broker_program,
+            store: self.store,
             output,
         }))
     }

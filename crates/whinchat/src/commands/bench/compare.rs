@@ -25,6 +25,8 @@ pub(super) struct Comparison {
     pub(super) broker_processors: Option<Processors>,
     pub(super) broker_threads: Option<u16>,
     pub(super) broker_program: Option<PathBuf>,
+    /// Where Whinchat's broker makes its data directory; `None`: it is ephemeral.
+    pub(super) store: Option<PathBuf>,
     pub(super) output: Output,
 }
 
@@ -95,12 +97,16 @@ impl Comparison {
             Some(program) => program.clone(),
             None => std::env::current_exe()?,
         };
-        let whinchat = Kind::Whinchat {
-            program,
+        let ours = |name, store: Option<&PathBuf>| Kind::Whinchat {
+            name,
+            program: program.clone(),
             threads: self.broker_threads,
+            store: store.cloned(),
         };
+        let whinchat = ours("whinchat", self.store.as_ref());
         let peer = match self.peer {
             Peer::Mosquitto => Kind::Mosquitto,
+            Peer::Ephemeral => ours("ephemeral", None),
         };
         let mut runs: Vec<Vec<Run>> = self.cells.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {

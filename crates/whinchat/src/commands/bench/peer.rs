@@ -18,8 +18,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Whinchat {
+        name: &'static str,
         program: PathBuf,
         threads: Option<u16>,
+        /// In which directory it gets one of its own; `None`: everything is in memory.
+        store: Option<PathBuf>,
     },
     Mosquitto,
 }
@@ -28,14 +31,14 @@ pub(super) enum Kind {
 pub(super) struct Broker {
     child: Child,
     port: u16,
-    /// The configuration file, which goes with the broker.
-    config: Option<PathBuf>,
+    /// Its configuration file or data directory, which goes with the broker.
+    files: Option<PathBuf>,
 }
 
 impl Kind {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Whinchat { .. } => "whinchat",
+            Self::Whinchat { name, .. } => name,
             Self::Mosquitto => "mosquitto",
         }
     }
@@ -50,21 +53,28 @@ impl Kind {
             why,
         };
         let port = free_port()?;
-        let (mut command, config) = match self {
-            Self::Whinchat { program, threads } => {
+        let (mut command, files) = match self {
+            Self::Whinchat {
+                program,
+                threads,
+                store,
+                ..
+            } => {
                 let mut command = Command::new(program);
                 // Another broker on this machine may have the usual port.
                 command.env("WHINCHAT__ADMIN__LISTEN", "127.0.0.1:0");
-                command.args([
-                    "serve",
-                    "--ephemeral",
-                    "--listen",
-                    &format!("127.0.0.1:{port}"),
-                ]);
+                command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
+                let data = store
+                    .as_ref()
+                    .map(|store| store.join(format!("whinchat-bench-{port}")));
+                match &data {
+                    Some(data) => command.arg("--data-dir").arg(data),
+                    None => command.arg("--ephemeral"),
+                };
                 if let Some(threads) = threads {
                     command.args(["--threads", &threads.to_string()]);
                 }
-                (command, None)
+                (command, data)
             }
             Self::Mosquitto => {
                 let config = write_config(port)?;
@@ -79,11 +89,7 @@ impl Kind {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| failed(format!("{}: {error}", command.get_program().display())))?;
-        let mut broker = Broker {
-            child,
-            port,
-            config,
-        };
+        let mut broker = Broker { child, port, files };
         broker.wait_until_listening().map_err(failed)?;
         Ok(broker)
     }
@@ -122,8 +128,12 @@ impl Drop for Broker {
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(config) = &self.config {
-            let _ = fs::remove_file(config);
+        if let Some(files) = &self.files {
+            let _ = if files.is_dir() {
+                fs::remove_dir_all(files)
+            } else {
+                fs::remove_file(files)
+            };
         }
     }
 }
