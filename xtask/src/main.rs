@@ -21,6 +21,7 @@ mod setup;
 mod statements;
 mod test;
 mod tidy;
+mod torture;
 mod vectors;
 mod workspace;
 
@@ -103,6 +104,12 @@ const CHORES: &[Chore] = &[
         summary: "plant bugs, each of which a model or a transcript must find",
         usage: planted::USAGE,
         run: planted::run,
+    },
+    Chore {
+        name: "torture",
+        summary: "kill brokers under load and look for what they had acknowledged",
+        usage: torture::USAGE,
+        run: torture::run,
     },
     Chore {
         name: "interop",

@@ -1,0 +1,91 @@
+//! Tortures a broker: `torture PROGRAM [--kills N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
+#![expect(clippy::print_stdout, reason = "its output is its result")]
+
+use std::{path::Path, process::ExitCode};
+
+use whinchat_testkit::torture::{Recipe, Row, kills, table};
+
+struct Plan {
+    recipe: Recipe,
+    only: Option<String>,
+    seed: u64,
+    kills: u64,
+}
+
+impl Plan {
+    fn of(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let program = args.next().ok_or("the path of whinchat is missing")?;
+        let mut plan = Self {
+            recipe: Recipe::whinchat(Path::new(&program)),
+            only: None,
+            seed: fastrand::u64(..),
+            kills: 20,
+        };
+        while let Some(arg) = args.next() {
+            let value = args.next().ok_or(format!("{arg} takes a value"))?;
+            let number = || {
+                value
+                    .parse()
+                    .map_err(|_| format!("{arg} {value}: not a number"))
+            };
+            match arg.as_str() {
+                "--only" => plan.only = Some(value),
+                "--seed" => plan.seed = number()?,
+                "--kills" => plan.kills = number()?,
+                "--broker" if value == "mosquitto" => plan.recipe = Recipe::mosquitto(),
+                "--broker" => {
+                    plan.recipe.command = value.split_whitespace().map(str::to_owned).collect();
+                }
+                "--config" => plan.recipe.config = value,
+                _ => return Err(format!("{arg} is not known")),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn wants(&self, method: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == method)
+    }
+
+    fn run(&self, folder: &Path) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if self.wants("kills") {
+            rows.push(kills(
+                &self.recipe,
+                &folder.join("kills"),
+                self.kills,
+                self.seed,
+            ));
+        }
+        rows
+    }
+}
+
+fn main() -> ExitCode {
+    let plan = match Plan::of(std::env::args().skip(1)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("seed {}", plan.seed);
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("no folder for the broker: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let rows = plan.run(folder.path());
+    if rows.is_empty() {
+        eprintln!("no method is called that; cargo xtask torture --help lists them");
+        return ExitCode::from(2);
+    }
+    print!("{}", table(&rows));
+    if rows.iter().any(Row::has_findings) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}

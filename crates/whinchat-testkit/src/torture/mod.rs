@@ -1,0 +1,18 @@
+//! Torture: proof that what a broker acknowledges is on its disk.
+//!
+//! Each method treats a broker badly and keeps a book of what it has acknowledged: [`kills`] ends its process without warning.
+//! A method gives a [`Row`]: what was done how often, and what was found. Any broker that a command line starts can be tortured: see [`Recipe`].
+
+mod client;
+mod finding;
+mod kills;
+mod ledger;
+mod process;
+mod report;
+mod retained;
+mod world;
+
+pub use finding::{Findings, Kind};
+pub use kills::kills;
+pub use process::{Process, Recipe};
+pub use report::{Outcome, Progress, Row, table};

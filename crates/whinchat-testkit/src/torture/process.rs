@@ -1,0 +1,161 @@
+//! A broker as a process: started from a command line on a port and a directory, killed without warning.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A broker that is not ready after this does not start.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// How a broker is started.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Program and arguments. `{port}` is the port of MQTT on 127.0.0.1, `{dir}` the data directory, `{config}` a file with [`config`](Self::config).
+    pub command: Vec<String>,
+    /// What the file holds; the same words are replaced.
+    pub config: String,
+}
+
+impl Recipe {
+    /// The program `whinchat` at this path.
+    #[must_use]
+    pub fn whinchat(program: &Path) -> Self {
+        let words =
+            "serve --config {config} --data-dir {dir} --listen 127.0.0.1:{port} --log-level error";
+        let mut command = vec![program.to_string_lossy().into_owned()];
+        command.extend(words.split(' ').map(str::to_owned));
+        Self {
+            command,
+            config: "[admin]\nlisten = \"none\"\n[sys]\ninterval = \"none\"\n".to_owned(),
+        }
+    }
+
+    /// Debian's mosquitto, told to keep its sessions.
+    #[must_use]
+    pub fn mosquitto() -> Self {
+        Self {
+            command: ["/usr/sbin/mosquitto", "-c", "{config}"]
+                .map(str::to_owned)
+                .to_vec(),
+            config: "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {dir}/\nmax_queued_messages 0\nlog_type error\nuser root\n".to_owned(),
+        }
+    }
+
+    /// A process of this broker on `dir`. `wrap` is put in front of its command line.
+    ///
+    /// # Errors
+    /// If it does not start at all.
+    pub fn spawn(&self, dir: &Path, wrap: &[String]) -> io::Result<Process> {
+        let port = free_port()?;
+        let config = dir.with_extension("conf");
+        let filled = |text: &str| {
+            text.replace("{port}", &port.to_string())
+                .replace("{dir}", &dir.to_string_lossy())
+                .replace("{config}", &config.to_string_lossy())
+        };
+        fs::write(&config, filled(&self.config))?;
+        let stderr_path = dir.with_extension("stderr");
+        let words: Vec<_> = wrap
+            .iter()
+            .cloned()
+            .chain(self.command.iter().map(|word| filled(word)))
+            .collect();
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| io::Error::other("an empty command line"))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&stderr_path)?)
+            .spawn()?;
+        Ok(Process {
+            child,
+            port,
+            stderr_path,
+        })
+    }
+}
+
+/// A broker that runs; dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+    stderr_path: PathBuf,
+}
+
+impl Process {
+    /// Returns when it accepts connections.
+    ///
+    /// # Errors
+    /// If it ends instead, or takes too long: with its last words.
+    pub fn wait_until_ready(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!(
+                    "it ended with {status}: {}",
+                    self.last_words()
+                )));
+            }
+            if start.elapsed() > READY_MAX {
+                let said = self.last_words();
+                return Err(io::Error::other(format!(
+                    "it is not ready after {READY_MAX:?}: {said}"
+                )));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// SIGKILL; returns when it is gone.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
+    }
+
+    /// Its exit status if it has ended.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to stderr.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let said = fs::read_to_string(&self.stderr_path).unwrap_or_default();
+        said.trim().to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask torture`: brokers that are killed under load, and a book of what they had acknowledged.
+//!
+//! The methods are in `whinchat-testkit`; this builds the program and the torturer, both optimized.
+
+use crate::Outcome;
+use crate::models::example;
+use crate::process::{cargo, run as run_command};
+use crate::workspace;
+
+pub(crate) const USAGE: &str = "
+Usage: cargo xtask torture [--only METHOD] [--kills N] [--seed S] [--broker COMMAND [--config TEXT]]
+
+  cargo xtask torture                                  twenty kills
+  cargo xtask torture --only kills --kills 1000        a thousand kills
+  cargo xtask torture --only kills --broker mosquitto  Debian's mosquitto with persistence
+
+Methods: kills (kill -9 under load, on the same directory). Of another broker COMMAND is the command line, in which {port},
+{dir} and {config} are replaced; TEXT is what the file {config} holds. The seed is printed. What was found is listed with the ids
+of messages and clients, and then the chore fails.
+";
+
+pub(crate) fn run(args: &[String]) -> Outcome {
+    run_command(&mut cargo([
+        "build",
+        "--quiet",
+        "--profile",
+        workspace::CI_PROFILE,
+        "--package",
+        "whinchat",
+    ]))?;
+    let program = workspace::metadata()?
+        .target_directory
+        .join(workspace::CI_PROFILE)
+        .join("whinchat");
+    let mut all = vec![program.into_string()];
+    all.extend_from_slice(args);
+    run_command(&mut example("torture", "torture", &all))
+}
