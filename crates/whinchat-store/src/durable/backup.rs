@@ -165,13 +165,13 @@ fn read_segment(
     end: Option<u64>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), OpenError> {
-    let epoch = found.header.epoch;
+    let stamp = found.header.stamp();
     let mut at = HEADER_BYTES as usize;
     let mut hole = None;
     loop {
         load(disk, &found.file, found.header.size, bytes)?;
         while Some(*next) != end {
-            let Some(group) = group_at(bytes, at, epoch).filter(|group| group.sequence == *next)
+            let Some(group) = group_at(bytes, at, stamp).filter(|group| group.sequence == *next)
             else {
                 break;
             };
@@ -180,7 +180,7 @@ fn read_segment(
         }
         let is_whole = match end {
             Some(end) => end == *next,
-            None => !was_synced(bytes, at, epoch, *next),
+            None => !was_synced(bytes, at, stamp, *next),
         };
         if is_whole {
             bytes.truncate(at);

@@ -8,7 +8,7 @@ use crate::{LogFailure, disk::write_all};
 
 use super::{
     place::Chunk,
-    segment::{HEADER_BYTES, seal},
+    segment::{HEADER_BYTES, Stamp, seal},
     segments::{LogFile, Segments},
 };
 
@@ -16,7 +16,7 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Writer {
     /// The segment that was written to last.
-    current: Option<(u64, LogFile)>,
+    current: Option<(Stamp, LogFile)>,
     /// It has bytes that are not synced.
     is_dirty: bool,
 }
@@ -43,12 +43,12 @@ impl Writer {
             if chunk.offset == HEADER_BYTES {
                 self.begin(segments, chunk)?;
             }
-            let (epoch, file) = self
+            let (stamp, file) = self
                 .current
                 .as_ref()
                 .expect("the first chunk of a log begins a segment");
-            debug_assert_eq!(*epoch, chunk.epoch);
-            seal(&mut chunk.bytes, chunk.epoch);
+            debug_assert_eq!(stamp.epoch, chunk.epoch);
+            seal(&mut chunk.bytes, *stamp);
             self.is_dirty = true;
             write_all(&*file.file, &chunk.bytes, chunk.offset)
                 .map_err(|error| failed(segments, file, "write", chunk.offset, error))?;
@@ -77,8 +77,8 @@ impl Writer {
             .lock()
             .begin(chunk.epoch, chunk.first_sequence, chunk.segment_size);
         match begun {
-            Ok(file) => {
-                self.current = Some((chunk.epoch, file));
+            Ok(begun) => {
+                self.current = Some(begun);
                 Ok(())
             }
             Err(error) if is_full(&error) => Err(NotCommitted::Full),

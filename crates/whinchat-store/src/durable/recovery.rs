@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    segment::{FORMAT, GROUP_HEADER_BYTES, HEADER_BYTES, Header, Opening, group_at},
+    segment::{FORMAT, GROUP_HEADER_BYTES, HEADER_BYTES, Header, Opening, Stamp, group_at},
     segments::{LogFile, Segment, Segments},
 };
 
@@ -178,6 +178,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
         mut found,
         mut free,
         next_name,
+        log,
     } = files(&*disk)?;
     free.extend(in_force(&mut found).into_iter().map(|waiting| waiting.file));
     let oldest = found.last().map_or(1, |newest| newest.header.oldest_epoch);
@@ -207,12 +208,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
         }
         load(&*disk, &segment.file, segment.header.size, &mut bytes)?;
         let end = found.get(index + 1).map(|next| next.header.first_sequence);
+        let stamp = segment.header.stamp();
         let mut at = HEADER_BYTES as usize;
         while Some(next_sequence) != end {
-            let group = group_at(&bytes, at, segment.header.epoch)
-                .filter(|group| group.sequence == next_sequence);
+            let group = group_at(&bytes, at, stamp).filter(|group| group.sequence == next_sequence);
             let Some(group) = group else {
-                if end.is_some() || was_synced(&bytes, at, segment.header.epoch, next_sequence) {
+                if end.is_some() || was_synced(&bytes, at, stamp, next_sequence) {
                     let sequence = next_sequence;
                     return Err(damaged(
                         &*disk,
@@ -249,9 +250,6 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
     }
     recovered.last = Lsn::new(next_sequence - 1);
     let next_epoch = found.last().map_or(1, |newest| newest.header.epoch + 1);
-    let log = found
-        .first()
-        .map_or_else(|| fastrand::u64(1..), |first| first.header.log);
     let needed: VecDeque<Segment> = found
         .into_iter()
         .map(|found| Segment {
@@ -260,7 +258,14 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
         })
         .collect();
     Ok(Opened {
-        segments: Segments::new(disk, log, needed, free, oldest, next_name),
+        segments: Segments::new(
+            disk,
+            log.unwrap_or_else(new_log),
+            needed,
+            free,
+            oldest,
+            next_name,
+        ),
         recovered,
         next_epoch,
         next_sequence,
@@ -271,6 +276,13 @@ pub(super) struct Files {
     pub(super) found: Vec<Found>,
     free: Vec<LogFile>,
     next_name: u64,
+    /// The log of all files that have a header.
+    log: Option<u64>,
+}
+
+/// The number of a log that begins.
+pub(super) fn new_log() -> u64 {
+    fastrand::u64(1..)
 }
 
 /// Sorts by epoch and takes out the segments of a row that was never finished: they wait for a later one that is not there.
@@ -285,6 +297,7 @@ pub(super) fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
         found: Vec::new(),
         free: Vec::new(),
         next_name: 0,
+        log: None,
     };
     each_file(disk, |number, file, opening| {
         files.next_name = files.next_name.max(number + 1);
@@ -301,6 +314,7 @@ pub(super) fn files(disk: &dyn Disk) -> Result<Files, OpenError> {
         }
         Ok(())
     })?;
+    files.log = one_log(disk, &files.found)?;
     // A file whose allocation was cut is too short for a segment.
     files.free.retain(|file| file.size > HEADER_BYTES);
     Ok(files)
@@ -337,15 +351,27 @@ pub(super) fn each_file(
     Ok(())
 }
 
-/// The row of needed segments has no gap, no double and one owner.
+/// The log of these files. Another one among them is refused, also where its file seems not to be needed: if its epochs were larger, it would be taken for
+/// the whole log.
+pub(super) fn one_log(disk: &dyn Disk, found: &[Found]) -> Result<Option<u64>, OpenError> {
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
+    match found
+        .iter()
+        .find(|other| other.header.log != first.header.log)
+    {
+        Some(other) => Err(OpenError::Foreign {
+            file: disk.describe(&other.file.name),
+            other: disk.describe(&first.file.name),
+        }),
+        None => Ok(Some(first.header.log)),
+    }
+}
+
+/// The row of needed segments has no gap and no double.
 pub(super) fn check_row(disk: &dyn Disk, found: &[Found], oldest: u64) -> Result<(), OpenError> {
     for (expected, Found { file, header }) in (oldest..).zip(found) {
-        if header.log != found[0].header.log {
-            return Err(OpenError::Foreign {
-                file: disk.describe(&file.name),
-                other: disk.describe(&found[0].file.name),
-            });
-        }
         if header.epoch < expected {
             let epoch = header.epoch;
             return Err(damaged(disk, file, 0, Damage::Twice { epoch }));
@@ -380,10 +406,10 @@ pub(super) fn load(
 }
 
 /// Whether a group behind `at` says that group `sequence` was synced.
-pub(super) fn was_synced(bytes: &[u8], at: usize, epoch: u64, sequence: u64) -> bool {
+pub(super) fn was_synced(bytes: &[u8], at: usize, stamp: Stamp, sequence: u64) -> bool {
     (at..bytes.len())
         .step_by(8)
-        .filter_map(|at| group_at(bytes, at, epoch))
+        .filter_map(|at| group_at(bytes, at, stamp))
         .any(|group| group.sequence > sequence && group.synced >= sequence)
 }
 

@@ -15,7 +15,7 @@ use super::{
     place::padded,
     recovery::OpenError,
     salvage::{self, Salvaged},
-    segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Header, push_group, seal},
+    segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Header, Stamp, push_group, seal},
 };
 
 /// How far the epochs of the new row are above all others: a row that was never finished shares none with a log that goes on.
@@ -282,7 +282,11 @@ impl Row<'_> {
     fn close(&mut self) -> Result<(), OpenError> {
         let mut groups = std::mem::take(&mut self.open);
         let in_it = count(&groups);
-        seal(&mut groups, self.epoch(self.segments.len()));
+        let stamp = Stamp {
+            log: self.log,
+            epoch: self.epoch(self.segments.len()),
+        };
+        seal(&mut groups, stamp);
         let name = format!("log-{:06}", self.next_name);
         self.next_name += 1;
         let failed = |what, error| OpenError::Io {

@@ -9,9 +9,9 @@ use crate::disk::Disk;
 
 use super::{
     place::padded,
-    recovery::{Found, OpenError, each_file, in_force, load, was_synced},
+    recovery::{Found, OpenError, each_file, in_force, load, new_log, one_log, was_synced},
     repair::Dropped,
-    segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Opening, group_at},
+    segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Opening, Stamp, group_at, possible_logs},
     segments::LogFile,
 };
 
@@ -32,10 +32,10 @@ pub(super) struct Look {
     oldest: u64,
 }
 
-/// A file and the epoch that its groups have.
+/// A file and whose groups it has.
 struct Source {
     file: LogFile,
-    epoch: u64,
+    stamp: Stamp,
     /// Bytes of the segment.
     size: u64,
     first_sequence: u64,
@@ -77,23 +77,12 @@ pub(super) fn look(disk: &dyn Disk) -> Result<Look, OpenError> {
         }
         Ok(())
     })?;
+    let mut log = one_log(disk, &found)?;
     let waiting = in_force(&mut found);
     let largest = |found: &[Found]| found.iter().map(|found| found.header.epoch).max();
     let newest = largest(&found).unwrap_or(0);
     let oldest = found.last().map_or(1, |newest| newest.header.oldest_epoch);
     found.retain(|found| found.header.epoch >= oldest);
-    if let Some(other) = found
-        .iter()
-        .find(|other| other.header.log != found[0].header.log)
-    {
-        return Err(OpenError::Foreign {
-            file: disk.describe(&other.file.name),
-            other: disk.describe(&found[0].file.name),
-        });
-    }
-    let log = found
-        .first()
-        .map_or_else(|| fastrand::u64(1..), |first| first.header.log);
     // The epochs that a file without a header may have: those that nobody has, and the next ones.
     let mut candidates: Vec<u64> = Vec::new();
     let mut expected = oldest;
@@ -107,7 +96,7 @@ pub(super) fn look(disk: &dyn Disk) -> Result<Look, OpenError> {
         .map(|Found { file, header }| Source {
             size: header.size.min(file.size),
             file,
-            epoch: header.epoch,
+            stamp: header.stamp(),
             first_sequence: header.first_sequence,
             has_header: true,
         })
@@ -119,24 +108,36 @@ pub(super) fn look(disk: &dyn Disk) -> Result<Look, OpenError> {
         damaged.push(Arc::clone(&file.name));
         load(disk, &file, file.size, &mut bytes)?;
         // The first group stands at a place that is known; it tells epoch and sequence, or nothing does.
-        let first = candidates.iter().find_map(|epoch| {
-            let group = group_at(&bytes, HEADER_BYTES as usize, *epoch)?;
-            Some((*epoch, group.sequence))
-        });
+        let logs = log
+            .into_iter()
+            .chain(possible_logs(&bytes).filter(|_| log.is_none()));
+        let first = logs
+            .flat_map(|log| {
+                candidates
+                    .iter()
+                    .map(move |epoch| Stamp { log, epoch: *epoch })
+            })
+            .find_map(|stamp| {
+                let group = group_at(&bytes, HEADER_BYTES as usize, stamp)?;
+                Some((stamp, group.sequence))
+            });
         match first {
-            Some((epoch, first_sequence)) => sources.push(Source {
-                size: file.size,
-                file,
-                epoch,
-                first_sequence,
-                has_header: false,
-            }),
+            Some((stamp, first_sequence)) => {
+                log = Some(stamp.log);
+                sources.push(Source {
+                    size: file.size,
+                    file,
+                    stamp,
+                    first_sequence,
+                    has_header: false,
+                });
+            }
             None => unknown.push(file.name),
         }
     }
-    sources.sort_by_key(|source| source.epoch);
+    sources.sort_by_key(|source| source.stamp.epoch);
     Ok(Look {
-        log,
+        log: log.unwrap_or_else(new_log),
         largest_epoch: newest.max(largest(&waiting).unwrap_or(0)) + damaged.len() as u64,
         next_name,
         damaged,
@@ -160,10 +161,10 @@ pub(super) fn walk(
     let mut walk = Walk { settled: 0, visit };
     if let Some(first) = look.sources.first() {
         walk.settled = first.first_sequence - 1;
-        if first.epoch > look.oldest {
+        if first.stamp.epoch > look.oldest {
             walk.dropped(Dropped::Segments {
                 first: look.oldest,
-                last: first.epoch - 1,
+                last: first.stamp.epoch - 1,
                 before: disk.describe(&first.file.name),
             })?;
         }
@@ -180,7 +181,7 @@ pub(super) fn walk(
         }
         load(disk, &source.file, source.size, &mut bytes)?;
         let next = look.sources.get(index + 1);
-        let kept = walk.segment(&file, &bytes, source.epoch, next, |at| {
+        let kept = walk.segment(&file, &bytes, source.stamp, next, |at| {
             progress(read + at as u64, total);
         })?;
         if !source.has_header {
@@ -211,7 +212,7 @@ impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
         &mut self,
         file: &str,
         bytes: &[u8],
-        epoch: u64,
+        stamp: Stamp,
         next: Option<&Source>,
         mut progress: impl FnMut(usize),
     ) -> Result<u64, OpenError> {
@@ -222,7 +223,7 @@ impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
             progress(at);
             let expected = self.settled + 1;
             if let Some(group) =
-                group_at(bytes, at, epoch).filter(|group| group.sequence == expected)
+                group_at(bytes, at, stamp).filter(|group| group.sequence == expected)
             {
                 (self.visit)(Salvaged::Group {
                     file,
@@ -235,7 +236,7 @@ impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
                 at += group.size;
                 continue;
             }
-            if next.is_none() && !was_synced(bytes, at, epoch, expected) {
+            if next.is_none() && !was_synced(bytes, at, stamp, expected) {
                 // As an opening cuts it.
                 let rest = bytes.get(at..).unwrap_or_default();
                 if rest.iter().any(|byte| *byte != 0) {
@@ -244,10 +245,12 @@ impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
                 }
                 break;
             }
-            let resumed = resume(bytes, at, epoch, self.settled, end);
+            let resumed = resume(bytes, at, stamp, self.settled, end);
             let (to, behind) = match (resumed, next) {
                 (Some((to, sequence)), _) => (to, sequence),
-                (None, Some(next)) if next.epoch <= epoch + 1 => (bytes.len(), next.first_sequence),
+                (None, Some(next)) if next.stamp.epoch <= stamp.epoch + 1 => {
+                    (bytes.len(), next.first_sequence)
+                }
                 // What is missing may have stood in a segment that is missing too.
                 (None, _) => break,
             };
@@ -276,7 +279,7 @@ impl<V: FnMut(Salvaged<'_>) -> Result<(), OpenError>> Walk<V> {
 fn resume(
     bytes: &[u8],
     at: usize,
-    epoch: u64,
+    stamp: Stamp,
     settled: u64,
     next: Option<u64>,
 ) -> Option<(usize, u64)> {
@@ -295,7 +298,7 @@ fn resume(
     let group = |at: usize| {
         // The sequence first: most places are ruled out without a checksum.
         number(at + 8).filter(|sequence| may_follow(*sequence))?;
-        group_at(bytes, at, epoch).map(|group| group.sequence)
+        group_at(bytes, at, stamp).map(|group| group.sequence)
     };
     let length = number(at).map_or(0, |number| (number >> 32) as usize);
     let hinted = at.checked_add(GROUP_HEADER_BYTES + padded(length))?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header, in a block of 4096 bytes           group, at a multiple of 8
-//!  0  "WHINLOG\0"                              0  CRC32C of the segment's epoch and of bytes 4..
+//!  0  "WHINLOG\0"                              0  CRC32C of log, epoch and bytes 4..
 //!  8  format           u32                     4  length of the records   u32
 //! 12  waits            u32                     8  sequence                u64
 //! 16  log              u64                    16  synced                  u64
@@ -13,8 +13,9 @@
 //! 56  CRC32C of 0..56  u32
 //! ```
 //!
-//! *epoch*: each use of a file has a number of its own, larger than all before; it stands under the CRC of every group, so that what a recycled file held
-//! before is never taken for a group of its present use. *synced*: all groups up to this sequence were safe when the group was written. It tells a torn tail
+//! *log* and *epoch*: each use of a file has an epoch of its own, larger than all before; with the log's number it stands under the CRC of every group, so
+//! that neither what a recycled file held before nor what another log wrote is ever taken for a group of its present use. A copy of the header stands in the
+//! block's second half: only a repair reads it, for the log's number, where the first one is damaged. *synced*: all groups up to this sequence were safe when the group was written. It tells a torn tail
 //! (nothing behind it was ever vouched for) from damage (a later group says that the bad one had been synced).
 
 use super::place::padded;
@@ -31,6 +32,15 @@ const NUMBER_MAX: u64 = 1 << 62;
 
 const MAGIC: &[u8; 8] = b"WHINLOG\0";
 const HEADER_USED: usize = 60;
+/// Where the copy of the header stands: in another sector.
+const HEADER_COPY: usize = 2048;
+
+/// Whose groups a segment has: it stands under the CRC of each of them, and in none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) log: u64,
+    pub(crate) epoch: u64,
+}
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +69,14 @@ pub(crate) enum Opening {
 }
 
 impl Header {
-    /// The first sector of the segment.
-    pub(crate) fn encode(&self) -> [u8; 512] {
-        let mut block = [0; 512];
+    pub(crate) fn stamp(&self) -> Stamp {
+        let Self { log, epoch, .. } = *self;
+        Stamp { log, epoch }
+    }
+
+    /// What stands in front of the segment's groups. The header is the first sector, which is written whole or not at all.
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
+        let mut block = [0; HEADER_BYTES as usize];
         block[..8].copy_from_slice(MAGIC);
         block[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         block[12] = u8::from(self.waits);
@@ -80,6 +95,7 @@ impl Header {
         }
         let crc = crc32c::crc32c(&block[..56]);
         block[56..60].copy_from_slice(&crc.to_le_bytes());
+        block.copy_within(..HEADER_USED, HEADER_COPY);
         block
     }
 }
@@ -143,19 +159,29 @@ pub(crate) fn push_group(buffer: &mut Vec<u8>, records: &[u8], sequence: u64, sy
 }
 
 /// Fills in the CRCs of all groups of a buffer.
-pub(crate) fn seal(buffer: &mut [u8], epoch: u64) {
+pub(crate) fn seal(buffer: &mut [u8], stamp: Stamp) {
     let mut at = 0;
     while at < buffer.len() {
         let length = u32::from_le_bytes(array(buffer, at + 4)) as usize;
         let end = at + GROUP_HEADER_BYTES + padded(length);
-        let crc = checksum(&buffer[at + 4..end], epoch);
+        let crc = checksum(&buffer[at + 4..end], stamp);
         buffer[at..at + 4].copy_from_slice(&crc.to_le_bytes());
         at = end;
     }
 }
 
-fn checksum(group: &[u8], epoch: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&epoch.to_le_bytes()), group)
+fn checksum(group: &[u8], stamp: Stamp) -> u32 {
+    let log = crc32c::crc32c(&stamp.log.to_le_bytes());
+    let epoch = crc32c::crc32c_append(log, &stamp.epoch.to_le_bytes());
+    crc32c::crc32c_append(epoch, group)
+}
+
+/// Which logs a file may be of whose header is not valid.
+pub(crate) fn possible_logs(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    [0, HEADER_COPY]
+        .into_iter()
+        .filter_map(|header| bytes.get(header..header + HEADER_USED))
+        .map(|header| u64::from_le_bytes(array(header, 16)))
 }
 
 /// A group that was read.
@@ -168,8 +194,8 @@ pub(crate) struct Group<'a> {
     pub(crate) size: usize,
 }
 
-/// The group at `at`, if there is a whole one of this epoch.
-pub(crate) fn group_at(bytes: &[u8], at: usize, epoch: u64) -> Option<Group<'_>> {
+/// The group at `at`, if there is a whole one of this log and epoch.
+pub(crate) fn group_at(bytes: &[u8], at: usize, stamp: Stamp) -> Option<Group<'_>> {
     let rest = bytes.get(at..)?;
     let header = rest.get(..GROUP_HEADER_BYTES)?;
     let length = usize::try_from(u32::from_le_bytes(array(header, 4))).ok()?;
@@ -177,7 +203,7 @@ pub(crate) fn group_at(bytes: &[u8], at: usize, epoch: u64) -> Option<Group<'_>>
     let whole = rest.get(..size)?;
     let sequence = u64::from_le_bytes(array(header, 8));
     // Zeros have a CRC too; no group has the sequence 0.
-    if sequence == 0 || checksum(&whole[4..], epoch) != u32::from_le_bytes(array(header, 0)) {
+    if sequence == 0 || checksum(&whole[4..], stamp) != u32::from_le_bytes(array(header, 0)) {
         return None;
     }
     Some(Group {
@@ -196,7 +222,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Header, Opening, group_at, push_group, seal};
+    use super::{Header, Opening, Stamp, group_at, possible_logs, push_group, seal};
 
     const HEADER: Header = Header {
         log: 7,
@@ -206,6 +232,8 @@ mod tests {
         size: 65_536,
         waits: false,
     };
+
+    const STAMP: Stamp = Stamp { log: 7, epoch: 3 };
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_not_otherwise() {
@@ -227,6 +255,7 @@ mod tests {
                 "bit {bit}"
             );
         }
+        assert_eq!(possible_logs(&block).collect::<Vec<_>>(), [7, 7]);
         assert_eq!(Opening::decode(&[0; 512]), Opening::Unused);
         assert_eq!(Opening::decode(&[]), Opening::Unused);
         assert_eq!(Opening::decode(&[1; 20]), Opening::Damaged);
@@ -277,26 +306,28 @@ mod tests {
     }
 
     #[test]
-    fn a_group_belongs_to_its_epoch_and_each_bit_counts() {
+    fn a_group_belongs_to_its_log_and_epoch_and_each_bit_counts() {
         let mut bytes = Vec::new();
         push_group(&mut bytes, b"records", 100, 99);
         push_group(&mut bytes, b"", 101, 99);
-        seal(&mut bytes, 3);
-        let first = group_at(&bytes, 0, 3).unwrap();
+        seal(&mut bytes, STAMP);
+        let first = group_at(&bytes, 0, STAMP).unwrap();
         assert_eq!(
             (first.sequence, first.synced, first.records),
             (100, 99, &b"records"[..])
         );
-        assert_eq!(group_at(&bytes, first.size, 3).unwrap().sequence, 101);
-        assert_eq!(group_at(&bytes, 0, 4), None);
+        assert_eq!(group_at(&bytes, first.size, STAMP).unwrap().sequence, 101);
+        for other in [Stamp { epoch: 4, ..STAMP }, Stamp { log: 8, ..STAMP }] {
+            assert_eq!(group_at(&bytes, 0, other), None);
+        }
         for bit in 0..first.size * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(group_at(&flipped, 0, 3), None, "bit {bit}");
+            assert_eq!(group_at(&flipped, 0, STAMP), None, "bit {bit}");
         }
         for cut in 0..first.size {
-            assert_eq!(group_at(&bytes[..cut], 0, 3), None, "cut at {cut}");
+            assert_eq!(group_at(&bytes[..cut], 0, STAMP), None, "cut at {cut}");
         }
-        assert_eq!(group_at(&[0; 64], 0, 3), None);
+        assert_eq!(group_at(&[0; 64], 0, STAMP), None);
     }
 }

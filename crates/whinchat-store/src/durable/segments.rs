@@ -13,7 +13,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use crate::disk::{Disk, DiskFile, allocate, write_all};
 
-use super::segment::Header;
+use super::segment::{Header, Stamp};
 
 /// Free files that are kept when the log becomes smaller.
 const FREE_KEPT: usize = 2;
@@ -110,7 +110,7 @@ impl Segments {
         epoch: u64,
         first_sequence: u64,
         size: u64,
-    ) -> io::Result<LogFile> {
+    ) -> io::Result<(Stamp, LogFile)> {
         let free = self.free.iter().position(|file| file.size >= size);
         let file = match free {
             Some(index) => self.free.swap_remove(index),
@@ -138,7 +138,7 @@ impl Segments {
             file: file.clone(),
         });
         self.remove_surplus();
-        Ok(file)
+        Ok((header.stamp(), file))
     }
 
     /// Nothing in segments before `epoch` is needed any more, and that is committed.

@@ -4,8 +4,9 @@ use std::{cell::Cell, sync::Arc};
 
 use whinchat_store::{
     Commit, Damage, DurableLog, DurableLogOptions, Log, LogSegments, Lsn, OpenError, Place,
-    Recovered,
-    disk::{Crash, Disk, Fault, SimulatedDisk},
+    Recovered, Verdict, backup,
+    disk::{Crash, Disk, Fault, SimulatedDisk, read_full, write_all},
+    repair,
 };
 
 /// Small, so that a few groups fill it.
@@ -295,6 +296,76 @@ fn a_missing_segment_is_named() {
         ),
         "{error}"
     );
+}
+
+/// Puts a file of another disk beside the files of this one.
+fn copied_in(disk: &SimulatedDisk, from: &SimulatedDisk, name: &str, as_name: &str) {
+    let file = from.open(name).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.size().unwrap()).unwrap()];
+    read_full(&*file, &mut bytes, 0).unwrap();
+    write_all(&*disk.create(as_name).unwrap(), &bytes, 0).unwrap();
+}
+
+#[test]
+fn a_segment_of_another_log_is_refused_whatever_its_epoch() {
+    let other = SimulatedDisk::new();
+    let log = open(&other);
+    for sequence in 1..=100 {
+        let place = append(&log, sequence, 1000);
+        log.commit();
+        log.release(place.segment);
+    }
+    drop(log);
+    for name in other.list().unwrap() {
+        let disk = synced();
+        copied_in(&disk, &other, &name, "log-000099");
+        let before = disk.operations();
+        let error = reopen(&disk).err().expect("two logs in one place");
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+        let copy = backup(&disk, &SimulatedDisk::new(), |_, _| {});
+        assert!(copy.is_err(), "{name}");
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let repaired = repair(&shared, SEGMENT_BYTES, |_| Verdict::Keep, |_, _| {});
+        assert!(
+            matches!(repaired, Err(OpenError::Foreign { .. })),
+            "{repaired:?}"
+        );
+        assert_eq!(disk.operations(), before, "nothing was changed");
+    }
+}
+
+#[test]
+fn groups_of_another_log_are_not_read_behind_a_header_of_this_one() {
+    let (mine, other) = (synced(), synced());
+    let mut names = mine.list().unwrap();
+    names.sort();
+    let last = names.last().unwrap();
+    let file = other.open(last).unwrap();
+    let mut groups = vec![0; 4096];
+    read_full(&*file, &mut groups, 4096).unwrap();
+    write_all(&*mine.open(last).unwrap(), &groups, 4096).unwrap();
+    // The same epochs and sequences, and the last segment: nothing of it is this log's.
+    let (_, recovered, read) = reopen(&mine).unwrap();
+    assert!(recovered.torn.is_some());
+    assert!(read.len() < 10, "{} groups", read.len());
+}
+
+#[test]
+fn a_log_of_one_segment_is_repaired_without_its_header() {
+    let disk = SimulatedDisk::new();
+    let log = open(&disk);
+    append(&log, 1, 10);
+    append(&log, 2, 10);
+    log.commit();
+    drop(log);
+    let name = &disk.list().unwrap()[0];
+    write_all(&*disk.open(name).unwrap(), &[0xFF; 512], 0).unwrap();
+    assert!(reopen(&disk).is_err());
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let repaired = repair(&shared, SEGMENT_BYTES, |_| Verdict::Keep, |_, _| {}).unwrap();
+    assert_eq!(repaired.kept, 2);
+    let groups = reopen(&disk).unwrap().2;
+    assert_eq!(groups, [(1, contents(1, 10)), (2, contents(2, 10))]);
 }
 
 #[test]

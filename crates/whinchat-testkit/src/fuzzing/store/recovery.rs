@@ -117,12 +117,19 @@ fn invented(steps: &mut Steps<'_>) -> SimulatedDisk {
             small(steps),
             size,
         ];
+        let log = fields[0];
         bytes[..header(waits, &fields).len()].copy_from_slice(&header(waits, &fields));
         let mut next = sequence;
         while !steps.byte().is_multiple_of(4) && bytes.len() < SEGMENT_BYTES - 512 {
             let skipped = u64::from(steps.byte() == 1);
             let synced = u64::from(steps.byte() % 8);
-            push_group(&mut bytes, epoch, next + skipped, synced, steps.piece());
+            push_group(
+                &mut bytes,
+                (log, epoch),
+                next + skipped,
+                synced,
+                steps.piece(),
+            );
             next += 1;
         }
         bytes.extend_from_slice(steps.piece());
@@ -144,7 +151,13 @@ fn header(waits: u8, fields: &[u64; 5]) -> Vec<u8> {
     bytes
 }
 
-fn push_group(bytes: &mut Vec<u8>, epoch: u64, sequence: u64, synced: u64, records: &[u8]) {
+fn push_group(
+    bytes: &mut Vec<u8>,
+    (log, epoch): (u64, u64),
+    sequence: u64,
+    synced: u64,
+    records: &[u8],
+) {
     let mut group = Vec::new();
     let length = u32::try_from(records.len()).expect("at most 255");
     group.extend_from_slice(&length.to_le_bytes());
@@ -152,7 +165,8 @@ fn push_group(bytes: &mut Vec<u8>, epoch: u64, sequence: u64, synced: u64, recor
     group.extend_from_slice(&synced.to_le_bytes());
     group.extend_from_slice(records);
     group.resize(20 + records.len().next_multiple_of(8), 0);
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&epoch.to_le_bytes()), &group);
+    let stamp = crc32c::crc32c_append(crc32c::crc32c(&log.to_le_bytes()), &epoch.to_le_bytes());
+    let crc = crc32c::crc32c_append(stamp, &group);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes.extend_from_slice(&group);
 }
