@@ -55,7 +55,7 @@ fn report(what: &str, began: Instant) {
         .and_then(|pages| pages.parse().ok())
         .unwrap_or_default();
     let seconds = began.elapsed().as_secs_f64();
-    println!("{what}: {seconds:.2} s, {} MiB", resident * 4 / 1_024);
+    eprintln!("{what}: {seconds:.2} s, {} MiB", resident * 4 / 1_024);
 }
 
 async fn fill(broker: &BrokerHandle, retained: u32, sessions: u32, queued: u32) -> Outcome<()> {
@@ -138,13 +138,15 @@ impl Client {
                 }
                 continue;
             };
-            match packet {
-                PacketRef::PubAck(puback) if puback.reason.is_error() => {
-                    return Err(format!("{puback:?}").into());
-                }
-                PacketRef::PubAck(_) | PacketRef::SubAck(_) => {}
-                PacketRef::ConnAck(connack) if !connack.reason.is_error() => {}
-                other => return Err(format!("{other:?}").into()),
+            let is_fine = if let PacketRef::PubAck(puback) = &packet {
+                !puback.reason.is_error()
+            } else if let PacketRef::ConnAck(connack) = &packet {
+                !connack.reason.is_error()
+            } else {
+                matches!(packet, PacketRef::SubAck(_))
+            };
+            if !is_fine {
+                return Err(format!("{packet:?}").into());
             }
             self.unread.advance(length);
             left -= 1;
