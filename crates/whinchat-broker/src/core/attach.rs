@@ -231,6 +231,9 @@ impl Shard {
             .and_then(|session| self.sessions.get(session))
             .map(|session| session.takeovers)
             .unwrap_or_default();
+        let was_recorded = found
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|session| session.recorded_number().is_some());
         // v5 [MQTT-3.1.2-4], [MQTT-3.1.2-5]
         let found = found.filter(|session| self.take_over(*session, connect.clean_start));
         if found.is_none()
@@ -281,7 +284,12 @@ impl Shard {
         if durable != was_durable {
             self.update_durability(session_index);
         }
-        let mut ticket = Ticket::NONE;
+        // What a client has given up must not come back (T-63): this waits for its SESSION_END.
+        let mut ticket = if was_recorded && found.is_none() {
+            self.records.last_ticket()
+        } else {
+            Ticket::NONE
+        };
         // One that no longer outlives its connection waits all the same, for what it still had to.
         if durable || was_durable {
             let session = self

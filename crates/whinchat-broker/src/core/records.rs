@@ -9,7 +9,7 @@
 //! | `ROUTE` | with `MESSAGE`; for a retained one, when a new subscription gets it | the same; nobody |
 //! | `SESSION` | a client connects to a session with an expiry, or its expiry changes | CONNACK |
 //! | `ABSENCE` | the session goes on without a connection | nobody |
-//! | `SESSION_END` | a session with an expiry ends | nobody |
+//! | `SESSION_END` | a session with an expiry ends | CONNACK of a client that begins anew; nobody |
 //! | `SUBSCRIBED`, `UNSUBSCRIBED` | the subscriptions of a durable session change | SUBACK, UNSUBACK |
 //! | `RETAIN` | a retained message is set or cleared | PUBACK or PUBREC |
 //! | `SENT` | a PUBLISH got its packet id | the PUBLISH, at QoS 2 |

@@ -313,3 +313,42 @@ fn every_moment_of_a_power_cut_can_be_read_back() {
     });
     assert!(images > 100, "{images} images");
 }
+
+/// Bytes that the broker has sent.
+fn sent_to(stream: &mut Stream) -> Vec<u8> {
+    let mut piece = [0; 256];
+    match stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut piece) {
+        Poll::Ready(Ok(count)) => piece[..count].to_vec(),
+        Poll::Ready(Err(_)) | Poll::Pending => Vec::new(),
+    }
+}
+
+#[test]
+/// T-63
+fn v5_mqtt_3_1_2_4_the_connack_waits_until_the_session_that_clean_start_ends_is_gone() {
+    let (clock, _hand) = Clock::manual();
+    let mut broker = start(&SimulatedDisk::new(), &clock, 0, 1);
+    let mut connack_after = |connect: whinchat_codec::Connect, committed: bool| {
+        let mut stream = broker.connect_in_memory();
+        let mut bytes = BytesMut::new();
+        let packet = Packet::Connect(Box::new(connect));
+        packet.encode(V5, &mut bytes).expect("a CONNECT");
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(stream.poll_write(cx, &bytes).is_ready());
+        assert!(broker.settle(1_000));
+        if committed {
+            broker.commit_store();
+            assert!(broker.settle(1_000));
+        }
+        sent_to(&mut stream).first().copied()
+    };
+    assert_eq!(connack_after(connect_durable(V5, "client"), false), None);
+    assert_eq!(
+        connack_after(connect_durable(V5, "client"), true),
+        Some(0x20)
+    );
+    assert_eq!(
+        connack_after(crate::peer::connect(V5, "client"), false),
+        None
+    );
+}
