@@ -198,8 +198,8 @@ mod errors {
             expect_error(
                 &format!("ack = \"{level}\"\n"),
                 &format!(
-                    "whinchat.toml:1: ack = \"{level}\": the level cannot be chosen yet: with --data-dir every ack \
-                     waits until it is synced, without it nothing survives a restart"
+                    "whinchat.toml:1: ack = \"{level}\": the level cannot be chosen yet: with a data directory every ack \
+                     waits until it is synced, without one nothing survives a restart"
                 ),
             );
         }
