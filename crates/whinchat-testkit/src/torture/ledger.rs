@@ -158,8 +158,10 @@ impl Ledger {
             findings.add(Kind::Duplicated, who(" at QoS 2"));
         } else if !is_exact && !dup {
             // A message that its publisher repeats may be a new one to the broker, also at QoS 2 if it was not acknowledged.
-            if *plain > message.sends {
-                findings.add(Kind::Duplicated, who(" at QoS 1 without DUP"));
+            let (plain, sends) = (*plain, message.sends);
+            if plain > sends {
+                let what = format!(" at QoS 1, {plain} times without DUP, published {sends} times");
+                findings.add(Kind::Duplicated, who(&what));
             }
         }
         if is_first {

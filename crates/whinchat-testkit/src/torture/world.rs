@@ -92,6 +92,8 @@ pub(super) struct World {
     returns_at: [Option<Instant>; SUBSCRIBERS],
     wills: [Option<u64>; WILLS],
     ended: [Firm; ENDERS],
+    /// The broker had said so before this CONNECT.
+    was_ended: [bool; ENDERS],
     is_ending: [bool; ENDERS],
     /// What the auditor has seen, and how many PINGRESPs.
     audit: BTreeMap<usize, u64>,
@@ -144,6 +146,7 @@ impl World {
             returns_at: Default::default(),
             wills: [None; WILLS],
             ended: [Firm::No; ENDERS],
+            was_ended: [false; ENDERS],
             is_ending: [false; ENDERS],
             audit: BTreeMap::new(),
             audit_answers: 0,
@@ -209,9 +212,9 @@ impl World {
             }
             Role::Ender(number) => {
                 is_clean = self.is_ending[number];
-                if is_clean {
-                    self.ended[number] = Firm::Unsure;
-                }
+                self.was_ended[number] = self.ended[number] == Firm::Yes;
+                // Whether it arrives is not known before the CONNACK.
+                self.ended[number] = Firm::Unsure;
             }
             Role::Auditor => is_clean = true,
             Role::Publisher(_) | Role::Subscriber(_) | Role::Retainer(_) => {}
@@ -248,7 +251,7 @@ impl World {
                 client.cut();
             }
             Role::Ender(number) => {
-                if session_present && self.ended[number] == Firm::Yes {
+                if session_present && self.was_ended[number] {
                     let who = format!("the session of {name} in cycle {cycle}");
                     self.findings.add(Kind::Resurrected, who);
                 }
