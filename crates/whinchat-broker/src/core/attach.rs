@@ -231,9 +231,6 @@ impl Shard {
             .and_then(|session| self.sessions.get(session))
             .map(|session| session.takeovers)
             .unwrap_or_default();
-        let was_recorded = found
-            .and_then(|session| self.sessions.get(session))
-            .is_some_and(|session| session.recorded_number().is_some());
         // v5 [MQTT-3.1.2-4], [MQTT-3.1.2-5]
         let found = found.filter(|session| self.take_over(*session, connect.clean_start));
         if found.is_none()
@@ -284,8 +281,8 @@ impl Shard {
         if durable != was_durable {
             self.update_durability(session_index);
         }
-        // What a client has given up must not come back (T-63): this waits for its SESSION_END.
-        let mut ticket = if was_recorded && found.is_none() {
+        // What a client has given up must not come back (T-63), whichever of its connections ended it.
+        let mut ticket = if found.is_none() && self.last_session_end > self.committed {
             self.records.last_ticket()
         } else {
             Ticket::NONE

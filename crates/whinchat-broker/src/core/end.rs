@@ -317,7 +317,7 @@ impl Shard {
         counts.sessions.fetch_sub(1, Ordering::Relaxed);
         counts.uncount(session.counted);
         if let Some(number) = session.recorded_number() {
-            self.records.session_end(session.partition(), number);
+            self.last_session_end = self.records.session_end(session.partition(), number);
         }
         if session.overflow_logged {
             self.metrics.sessions_overflowed.subtract(1);

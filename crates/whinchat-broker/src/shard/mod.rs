@@ -90,6 +90,8 @@ pub(crate) struct Shard {
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
     pub(crate) committed: Ticket,
+    /// Under which the end of a session was recorded last.
+    pub(crate) last_session_end: Ticket,
     /// Connections with answers that wait for a ticket, in the order of their tickets.
     pub(crate) waiting: VecDeque<(Ticket, SlotKey)>,
     /// Letters of this turn, one list per shard.
@@ -150,6 +152,7 @@ impl Shard {
             memory_is_full: false,
             appended: VecDeque::new(),
             committed: Ticket::NONE,
+            last_session_end: Ticket::NONE,
             waiting: VecDeque::new(),
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
             dirty: Vec::new(),
