@@ -321,9 +321,7 @@ impl Shard {
                 session.readiness.get_or_insert_default();
             }
             if kept.was_connected && self.records.is_enabled() {
-                let limits = &self.settings.limits;
-                let most = limits.send_window.max(limits.send_window_v3);
-                session.state.assume_sent(usize::from(most));
+                session.state.assume_sent();
                 self.records.session_anew(session, &self.commons.groups, 0);
             }
             self.note_fullness(index);

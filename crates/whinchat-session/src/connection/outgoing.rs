@@ -75,7 +75,7 @@ impl Connection {
         if is_blocked {
             return self.enqueue(now, session, message, options, out);
         }
-        match self.send_new(now, session, options.qos, &writing, out) {
+        match self.send_new(now, session, options.qos, false, &writing, out) {
             Ok(Some(id)) => Delivery::Sent(Some(id)),
             Ok(None) => self.enqueue(now, session, message, options, out),
             Err(reason) => Delivery::Dropped(reason),
@@ -202,7 +202,14 @@ impl Connection {
         let sent = match queued.qos {
             QoS::AtMostOnce => self.send_at_most_once(now, &writing, out),
             QoS::AtLeastOnce | QoS::ExactlyOnce => self
-                .send_new(now, session, queued.qos, &writing, out)
+                .send_new(
+                    now,
+                    session,
+                    queued.qos,
+                    queued.may_have_left,
+                    &writing,
+                    out,
+                )
                 .map(|id| debug_assert!(id.is_some(), "the window is below the number of ids")),
         };
         if let Err(reason) = sent {
@@ -217,29 +224,30 @@ impl Connection {
         writing: &Writing<'_, M>,
         out: &mut O,
     ) -> Result<(), DropReason> {
-        self.check_deliverable(now, QoS::AtMostOnce, writing)?;
+        self.check_deliverable(now, QoS::AtMostOnce, false, writing)?;
         // v5 [MQTT-4.3.1-1]
         self.write_publish(now, Guarantee::AtMostOnce, writing, out)
     }
 
-    /// Gives a message a packet id and sends it, or holds it back until its record is durable.
-    /// `None`: there is no free id.
+    /// Gives a message a packet id and sends it, or holds it back until its record is durable. `dup`: it
+    /// may have been sent before, though nobody knows under which id. `None`: there is no free id.
     #[inline]
     fn send_new<M: Message, O: Output<M>>(
         &mut self,
         now: Instant,
         session: &mut SessionState<M>,
         qos: QoS,
+        dup: bool,
         writing: &Writing<'_, M>,
         out: &mut O,
     ) -> Result<Option<PacketId>, DropReason> {
-        self.check_deliverable(now, qos, writing)?;
+        self.check_deliverable(now, qos, dup, writing)?;
         let sender = session.sender_mut();
         // v5 [MQTT-4.3.2-1] [MQTT-4.3.3-1] // v311 [MQTT-2.3.1-4]
         let Some(id) = sender.allocate() else {
             return Ok(None);
         };
-        let first = Guarantee::new(qos, id, false); // v5 [MQTT-4.3.2-2] [MQTT-4.3.3-2]
+        let first = Guarantee::new(qos, id, dup); // v5 [MQTT-4.3.2-2] [MQTT-4.3.3-2]
         let message = writing.message;
         let effect = Effect::Sent {
             id,
@@ -284,13 +292,11 @@ impl Connection {
         &self,
         now: Instant,
         qos: QoS,
+        dup: bool,
         writing: &Writing<'_, M>,
     ) -> Result<(), DropReason> {
-        if writing
-            .message
-            .expires_at()
-            .is_some_and(|expiry| expiry <= now && !planted!(ExpiredSent))
-        {
+        let expiry = writing.message.expires_at().filter(|_| !dup);
+        if expiry.is_some_and(|expiry| expiry <= now && !planted!(ExpiredSent)) {
             return Err(DropReason::Expired); // v5 [MQTT-3.3.2-5]
         }
         if self.role == Role::Client {

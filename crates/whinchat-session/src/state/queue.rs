@@ -17,6 +17,8 @@ pub(crate) struct Queued<M> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) subscription_ids: SubscriptionIds,
+    /// It may have been sent on an earlier connection, which nobody recorded: it goes out with DUP.
+    pub(crate) may_have_left: bool,
 }
 
 /// First in, first out.
@@ -77,6 +79,20 @@ impl<M> Queue<M> {
         self.messages.front()
     }
 
+    /// All of QoS 1 may have been sent.
+    pub(crate) fn assume_sent(&mut self) {
+        for queued in &mut self.messages {
+            queued.may_have_left |= queued.qos == QoS::AtLeastOnce;
+        }
+    }
+
+    /// To whoever has lost its session all are new.
+    pub(crate) fn start_over(&mut self) {
+        for queued in &mut self.messages {
+            queued.may_have_left = false;
+        }
+    }
+
     /// The messages behind the first `ahead`.
     pub(crate) fn behind(&mut self, ahead: usize) -> impl DoubleEndedIterator<Item = &mut M> {
         let ahead = ahead.min(self.messages.len());
@@ -131,16 +147,6 @@ impl<M: Message> Queue<M> {
             .messages
             .iter()
             .position(|queued| is_it(&queued.message))?;
-        self.take(position)
-    }
-
-    /// Takes out the first message of this QoS.
-    pub(crate) fn take_first_of(&mut self, qos: QoS) -> Option<Queued<M>> {
-        let position = self.messages.iter().position(|queued| queued.qos == qos)?;
-        self.take(position)
-    }
-
-    fn take(&mut self, position: usize) -> Option<Queued<M>> {
         let queued = self.messages.remove(position)?;
         self.uncount(&queued);
         Some(queued)
@@ -183,6 +189,7 @@ impl<M: Message> Queue<M> {
             qos: options.qos,
             retain: options.retain,
             subscription_ids: SubscriptionIds::new(options.subscription_ids),
+            may_have_left: false,
         });
         Ok(())
     }

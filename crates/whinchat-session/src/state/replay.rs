@@ -23,6 +23,7 @@ impl<M: Message> SessionState<M> {
             qos: options.qos,
             retain: options.retain,
             subscription_ids: SubscriptionIds::new(options.subscription_ids),
+            may_have_left: false,
         });
     }
 
@@ -35,7 +36,7 @@ impl<M: Message> SessionState<M> {
         let Some(queued) = sender.queue.take_first(is_it) else {
             return false;
         };
-        sender.push(in_flight(id, queued, Unsent::No));
+        sender.push(in_flight(id, queued));
         sender.set_last_packet_id(id);
         true
     }
@@ -79,21 +80,11 @@ impl<M: Message> SessionState<M> {
             .is_some_and(|sender| sender.queue.take_first(is_it).is_some())
     }
 
-    /// To be called once, behind the last record, for a session that was connected when the records end: of the messages of QoS 1 that wait, the first
-    /// `max` may have left without a record, so they count as sent, and go out with DUP. At QoS 2 nothing leaves without a record.
-    pub fn assume_sent(&mut self, max: usize) {
-        let Some(sender) = self.sender.as_mut() else {
-            return;
-        };
-        for _ in 0..max {
-            let Some(queued) = sender.queue.take_first_of(QoS::AtLeastOnce) else {
-                return;
-            };
-            let Some(id) = sender.allocate() else {
-                sender.queue.push_front(queued);
-                return;
-            };
-            sender.push(in_flight(id, queued, Unsent::No));
+    /// To be called once, behind the last record, for a session that was connected when the records end: the messages of QoS 1 that wait may have left
+    /// and been answered without a record, any number of them, so they go out with DUP and do not expire. At QoS 2 nothing leaves without a record.
+    pub fn assume_sent(&mut self) {
+        if let Some(sender) = self.sender.as_mut() {
+            sender.queue.assume_sent();
         }
     }
 
@@ -121,7 +112,7 @@ impl<M: Message> SessionState<M> {
     }
 }
 
-fn in_flight<M>(id: PacketId, queued: Queued<M>, unsent: Unsent) -> Slot<M> {
+fn in_flight<M>(id: PacketId, queued: Queued<M>) -> Slot<M> {
     Slot {
         id,
         state: if queued.qos == QoS::AtLeastOnce {
@@ -130,7 +121,7 @@ fn in_flight<M>(id: PacketId, queued: Queued<M>, unsent: Unsent) -> Slot<M> {
             Outgoing::AwaitPubRec
         },
         retain: queued.retain,
-        unsent,
+        unsent: Unsent::No,
         pubrec: PubRecReason::Success,
         message: Some(queued.message),
         subscription_ids: queued.subscription_ids,

@@ -393,9 +393,11 @@ impl<M: Message> Sender<M> {
                     qos,
                     retain: slot.retain,
                     subscription_ids: slot.subscription_ids,
+                    may_have_left: false,
                 });
             }
         }
+        self.queue.start_over();
         self.gates.clear();
         self.done = 0;
         self.deliveries = 0;
@@ -449,7 +451,7 @@ impl<M: Message> Sender<M> {
                 message: queued.message,
                 qos: queued.qos,
                 retain: queued.retain,
-                was_sent: false,
+                was_sent: queued.may_have_left,
                 packet_id: None,
                 subscription_ids: queued.subscription_ids,
             });

@@ -9,7 +9,7 @@
 //! held ids:  count u32, each  u16
 //! delivery:  subscription ids: count u32, each u32;  message: length u32, bytes
 //! ```
-//! All numbers are big-endian. Flags: bit 0 RETAIN, bit 1 a message is there.
+//! All numbers are big-endian. Flags: bit 0 RETAIN, bit 1 a message is there, bit 2 it waits and may have left.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -31,6 +31,7 @@ const AWAIT_PUBCOMP: u8 = 3;
 
 const RETAIN: u8 = 0b01;
 const HAS_MESSAGE: u8 = 0b10;
+const MAY_HAVE_LEFT: u8 = 0b100;
 
 /// A session as opaque bytes, with a format number in front.
 ///
@@ -152,7 +153,12 @@ impl<M: Message> SessionState<M> {
         put_len(&mut out, self.queue_len());
         for queued in sender.into_iter().flat_map(|sender| sender.queue.iter()) {
             out.push(queued.qos.into());
-            out.push(flags(queued.retain, true));
+            let may_have_left = if queued.may_have_left {
+                MAY_HAVE_LEFT
+            } else {
+                0
+            };
+            out.push(flags(queued.retain, true) | may_have_left);
             put_delivery(
                 &mut out,
                 &queued.subscription_ids,
@@ -236,6 +242,7 @@ impl<M: Message> SessionState<M> {
                 qos,
                 retain: flags & RETAIN != 0,
                 subscription_ids,
+                may_have_left: flags & MAY_HAVE_LEFT != 0 && qos == QoS::AtLeastOnce,
             });
         }
 

@@ -10,7 +10,7 @@ use whinchat_session::{
     ConnAckOptions, Connection, DeliveryOptions, DropReason, Effect, Event, Instant, Output,
     SessionLimits, SessionState, Ticket,
 };
-use whinchat_testkit::{TestMessage, connect, publish, write_message};
+use whinchat_testkit::{Pair, TestMessage, connect, publish, read_message, write_message};
 
 const NOW: Instant = Instant::from_millis(0);
 
@@ -265,14 +265,28 @@ fn a_state_that_was_recorded_anew_keeps_what_its_writer_did_not_know() {
 }
 
 #[test]
-fn what_may_have_left_without_a_record_counts_as_sent() {
-    let at = |qos| DeliveryOptions::new(qos);
+fn what_may_have_left_without_a_record_goes_out_with_dup_however_much_it_is() {
+    const MESSAGES: usize = 1_000;
     let mut state = SessionState::new();
-    state.replay_queued(message("1"), &at(QoS::ExactlyOnce));
-    state.replay_queued(message("2"), &at(QoS::AtLeastOnce));
-    state.replay_queued(message("3"), &at(QoS::AtLeastOnce));
-    state.replay_queued(message("4"), &at(QoS::AtLeastOnce));
-    assert!(state.replay_sent(whinchat_testkit::id(5), |message| key(message) == 1));
-    state.assume_sent(2);
-    assert_eq!((state.in_flight(), state.queue_len()), (3, 1));
+    for number in 0..MESSAGES {
+        let options = DeliveryOptions::new(QoS::ALL[1 + number % 2]);
+        state.replay_queued(message(&number.to_string()), &options);
+    }
+    state.assume_sent();
+    // It stays so across another crash.
+    let snapshot = state.export(write_message);
+    let mut pair = Pair::new(ProtocolVersion::V5, 0, SessionLimits::default(), false);
+    pair.connect();
+    assert!(!pair.drive());
+    pair.server.session = SessionState::restore(&snapshot, read_message).expect("it was exported");
+    pair.cut();
+    pair.connect();
+    assert!(!pair.drive());
+    let received = &pair.client.received;
+    assert_eq!(received.len(), MESSAGES);
+    for (number, received) in received.iter().enumerate() {
+        assert_eq!(received.payload, number.to_string());
+        // At QoS 2 nothing leaves without a record.
+        assert_eq!(received.dup, received.qos == QoS::AtLeastOnce, "{number}");
+    }
 }
