@@ -306,7 +306,9 @@ impl LogSegments for DurableLog {
     }
 
     fn release(&self, segment: u64) {
-        self.shared.segments.lock().release(segment);
+        if self.shared.segments.lock().release(segment) {
+            self.shared.appended.lock().end_segment();
+        }
         self.shared.segments_changed.notify_one();
     }
 

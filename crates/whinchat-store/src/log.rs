@@ -121,7 +121,8 @@ pub trait LogSegments: Send + Sync {
     /// Bytes of all files, those that wait for their next use included.
     fn bytes(&self) -> u64;
 
-    /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed.
+    /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed. A restart knows of it when
+    /// the next group is committed.
     fn release(&self, segment: u64);
 
     /// Whether the disk had no room for the next segment when it was asked last. What is appended still finds room in the present one, so take

@@ -67,8 +67,8 @@ impl Passes {
         Some(newest)
     }
 
-    /// A shard has written everything anew, and that is committed.
-    fn finish(&self, segments: &dyn LogSegments, target: u64) {
+    /// A shard has written everything anew, and that is committed. True if it was the last.
+    fn finish(&self, segments: &dyn LogSegments, target: u64) -> bool {
         let mut pass = self.pass.lock();
         pass.shards_left -= 1;
         if pass.shards_left == 0 {
@@ -76,6 +76,7 @@ impl Passes {
             pass.needed_after = segments.needed();
             pass.ended_in = segments.newest();
         }
+        pass.shards_left == 0
     }
 }
 
@@ -166,8 +167,12 @@ impl Shard {
             Step::Sessions(from) => self.move_sessions(from, target),
             Step::Retained(cursor) => self.move_retained(cursor, target),
             Step::AwaitCommit(ticket) if ticket <= self.committed => {
-                if let Some(segments) = self.commons.log.segments() {
-                    self.commons.passes.finish(segments, target);
+                let commons = Arc::clone(&self.commons);
+                if let Some(segments) = commons.log.segments()
+                    && commons.passes.finish(segments, target)
+                {
+                    // A log that nobody else writes to would not remember what it has given up.
+                    self.record_numbers();
                 }
                 return;
             }
@@ -230,12 +235,16 @@ impl Shard {
         match cursor {
             Some(cursor) => Step::Retained(Some(cursor)),
             None => {
-                let mark = self.commons.retained.read().mark();
-                let (message, session) = self.commons.numbers();
-                self.records.numbers(message, session, mark);
+                self.record_numbers();
                 self.last_step()
             }
         }
+    }
+
+    fn record_numbers(&mut self) {
+        let mark = self.commons.retained.read().mark();
+        let (message, session) = self.commons.numbers();
+        self.records.numbers(message, session, mark);
     }
 
     fn last_step(&self) -> Step {

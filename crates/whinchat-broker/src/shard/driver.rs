@@ -28,9 +28,9 @@ pub(crate) enum Tick {
 }
 
 impl Tick {
-    /// Must be called on the shard's runtime.
+    /// The first one is due at once: a broker may not live until the next. Must be called on the shard's runtime.
     pub(crate) fn of_the_runtime() -> Self {
-        Self::Runtime(Box::pin(tokio::time::sleep(TICK)))
+        Self::Runtime(Box::pin(tokio::time::sleep(std::time::Duration::ZERO)))
     }
 
     /// Whether it is due; then the next one is on its way.

@@ -314,6 +314,22 @@ fn every_moment_of_a_power_cut_can_be_read_back() {
     assert!(images > 100, "{images} images");
 }
 
+#[test]
+fn starts_alone_do_not_make_the_log_longer() {
+    let (clock, _hand) = Clock::manual();
+    let disk = SimulatedDisk::new();
+    for _ in 0..40 {
+        let mut broker = start(&disk, &clock, 0, 2);
+        is_answered(&mut broker, connect_durable(V5, "client"));
+        for _ in 0..10 {
+            broker.commit_store();
+            assert!(broker.settle(1_000));
+        }
+    }
+    let files = disk.list().expect("a disk in memory").len();
+    assert!(files <= 12, "{files} files");
+}
+
 /// A client whose connection is cut as soon as its CONNECT was handled: whether it got a CONNACK.
 fn is_answered(broker: &mut SteppedBroker, connect: Connect) -> bool {
     let mut stream = broker.connect_in_memory();

@@ -102,6 +102,11 @@ impl Appended {
         (sequence, place)
     }
 
+    /// The next group begins a segment.
+    pub(crate) fn end_segment(&mut self) {
+        self.offset = self.segment_size;
+    }
+
     /// Takes everything, and the sequence of the last group in it.
     pub(crate) fn take(&mut self) -> (Vec<Chunk>, u64) {
         (std::mem::take(&mut self.chunks), self.last_sequence())

@@ -141,8 +141,9 @@ impl Segments {
         Ok((header.stamp(), file))
     }
 
-    /// Nothing in segments before `epoch` is needed any more, and that is committed.
-    pub(crate) fn release(&mut self, epoch: u64) {
+    /// Nothing in segments before `epoch` is needed any more, and that is committed. Whether there were any: the header of the next segment says so.
+    pub(crate) fn release(&mut self, epoch: u64) -> bool {
+        let before = self.oldest;
         while self.needed.len() > 1
             && let Some(oldest) = self.needed.front()
             && oldest.epoch < epoch
@@ -151,6 +152,7 @@ impl Segments {
             self.free.push(released.file);
             self.oldest = released.epoch + 1;
         }
+        self.oldest > before
     }
 
     /// Called when a header is safe that no longer needs what is free.
