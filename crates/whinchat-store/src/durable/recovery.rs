@@ -12,7 +12,10 @@ use crate::{
 };
 
 use super::{
-    segment::{FORMAT, GROUP_HEADER_BYTES, HEADER_BYTES, Header, Opening, Stamp, group_at},
+    segment::{
+        FORMAT, GROUP_HEADER_BYTES, Group, HEADER_BYTES, Header, Opening, Stamp, group_at,
+        sequence_at,
+    },
     segments::{LogFile, Segment, Segments},
 };
 
@@ -407,10 +410,26 @@ pub(super) fn load(
 
 /// Whether a group behind `at` says that group `sequence` was synced.
 pub(super) fn was_synced(bytes: &[u8], at: usize, stamp: Stamp, sequence: u64) -> bool {
+    // No segment has more groups than fit into it.
+    let last = sequence.saturating_add((bytes.len() / GROUP_HEADER_BYTES) as u64);
+    groups_from(bytes, at, stamp, |found| found > sequence && found <= last)
+        .any(|(_, group)| group.synced >= sequence)
+}
+
+/// The valid groups at any place from `at` on whose sequence `may_be` one.
+///
+/// The sequence is looked at first: what an earlier use of the file has left may look like the length of anything at any place, and a checksum over all that for
+/// each place would take minutes.
+pub(super) fn groups_from(
+    bytes: &[u8],
+    at: usize,
+    stamp: Stamp,
+    may_be: impl Fn(u64) -> bool,
+) -> impl Iterator<Item = (usize, Group<'_>)> {
     (at..bytes.len())
         .step_by(8)
-        .filter_map(|at| group_at(bytes, at, stamp))
-        .any(|group| group.sequence > sequence && group.synced >= sequence)
+        .filter(move |at| sequence_at(bytes, *at).is_some_and(&may_be))
+        .filter_map(move |at| Some((at, group_at(bytes, at, stamp)?)))
 }
 
 pub(super) fn damaged(disk: &dyn Disk, file: &LogFile, offset: u64, what: Damage) -> OpenError {

@@ -9,7 +9,9 @@ use crate::disk::Disk;
 
 use super::{
     place::padded,
-    recovery::{Found, OpenError, each_file, in_force, load, new_log, one_log, was_synced},
+    recovery::{
+        Found, OpenError, each_file, groups_from, in_force, load, new_log, one_log, was_synced,
+    },
     repair::Dropped,
     segment::{GROUP_HEADER_BYTES, HEADER_BYTES, Opening, Stamp, group_at, possible_logs},
     segments::LogFile,
@@ -291,21 +293,16 @@ fn resume(
                 None => sequence - settled <= (bytes.len() / GROUP_HEADER_BYTES) as u64,
             }
     };
-    let number = |at: usize| {
-        let bytes = bytes.get(at..at + 8)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    };
-    let group = |at: usize| {
-        // The sequence first: most places are ruled out without a checksum.
-        number(at + 8).filter(|sequence| may_follow(*sequence))?;
-        group_at(bytes, at, stamp).map(|group| group.sequence)
-    };
-    let length = number(at).map_or(0, |number| (number >> 32) as usize);
-    let hinted = at.checked_add(GROUP_HEADER_BYTES + padded(length))?;
-    if group(hinted) == Some(settled + 2) {
+    let length = bytes
+        .get(at + 4..at + 8)
+        .and_then(|length| length.try_into().ok())
+        .map_or(0, u32::from_le_bytes);
+    let hinted = at.checked_add(GROUP_HEADER_BYTES + padded(length as usize))?;
+    let hinted_at = group_at(bytes, hinted, stamp).map(|group| group.sequence);
+    if may_follow(settled + 2) && hinted_at == Some(settled + 2) {
         return Some((hinted, settled + 2));
     }
-    (at..bytes.len())
-        .step_by(8)
-        .find_map(|at| group(at).map(|sequence| (at, sequence)))
+    groups_from(bytes, at, stamp, may_follow)
+        .next()
+        .map(|(at, group)| (at, group.sequence))
 }

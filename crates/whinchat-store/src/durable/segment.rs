@@ -214,6 +214,12 @@ pub(crate) fn group_at(bytes: &[u8], at: usize, stamp: Stamp) -> Option<Group<'_
     })
 }
 
+/// The sequence of the group at `at`, if there is one.
+pub(crate) fn sequence_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let header = bytes.get(at..)?.get(..GROUP_HEADER_BYTES)?;
+    Some(u64::from_le_bytes(array(header, 8)))
+}
+
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[at..at + N]);
