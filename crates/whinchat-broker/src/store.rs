@@ -128,9 +128,7 @@ fn reader(
             let (done, all) = group.progress;
             progress(done, all);
         }
-        Ok(replay
-            .group(group.records, group.place)
-            .map_err(UnreadableGroup)?)
+        Ok(replay.group(&group).map_err(UnreadableGroup)?)
     }
 }
 

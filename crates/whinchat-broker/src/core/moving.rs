@@ -165,7 +165,7 @@ impl Shard {
         };
         let next = match step {
             Step::Sessions(from) => self.move_sessions(from, target),
-            Step::Retained(cursor) => self.move_retained(cursor, target),
+            Step::Retained(cursor) => self.move_retained(cursor),
             Step::AwaitCommit(ticket) if ticket <= self.committed => {
                 let commons = Arc::clone(&self.commons);
                 if let Some(segments) = commons.log.segments()
@@ -216,7 +216,7 @@ impl Shard {
         }
     }
 
-    fn move_retained(&mut self, cursor: Option<Cursor>, target: u64) -> Step {
+    fn move_retained(&mut self, cursor: Option<Cursor>) -> Step {
         let mut entries: Vec<(Arc<Message>, u64, Option<Arc<Source>>)> = Vec::new();
         let retained = self.commons.retained.read();
         let cursor = retained.next_entries(cursor, RETAINED_PER_LOOK, |message, mark, source| {
@@ -227,9 +227,8 @@ impl Shard {
         });
         drop(retained);
         for (message, mark, source) in entries {
-            if message.is_before(target) {
-                self.records.message(&message);
-            }
+            // In one group, also where a session of another shard has the message and writes it anew: which of the two comes first is not known.
+            self.records.message(&message);
             self.records.retain(message.id, mark, source.as_deref());
         }
         match cursor {

@@ -18,7 +18,7 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 use whinchat_codec::{EncodeError, ProtocolVersion, SubscriptionOptions, Utf8String};
 use whinchat_session::{DeliveryOptions, Instant, PublishHead, SessionState, WallTime};
-use whinchat_store::{Place, record};
+use whinchat_store::{Place, Replayed, record};
 
 use super::{
     checkpoint::{Checkpoint, Orphan, SessionCheckpoint},
@@ -110,17 +110,22 @@ impl Replay {
         }
     }
 
-    /// Takes the records of one group, which is at this place.
-    pub(crate) fn group(&mut self, records: &[u8], place: Place) -> Result<(), ReplayError> {
+    /// Takes the records of one group.
+    pub(crate) fn group(&mut self, group: &Replayed<'_>) -> Result<(), ReplayError> {
+        let place = group.place;
         let mut offset = place.offset;
-        for record in record::read(records) {
+        for record in record::read(group.records) {
             let record = record?;
             if let Some(recorded) = Recorded::read(&record)? {
                 self.take(recorded, Place { offset, ..place });
             }
             offset += (record::HEADER_BYTES + record.body.len()) as u64;
         }
-        // Between groups, since what needs a message stands in the same group with it.
+        // Between groups, since what needs a message stands in the same group with it; but where old segments were written anew, one shard may have
+        // written a message for the sessions of others.
+        if !group.is_settled {
+            return Ok(());
+        }
         if self.messages.len() > self.messages_after_sweep * 2 + SWEEP_AFTER
             || self.bytes > self.bytes_after_sweep * 2 + BYTES_IN_MEMORY
         {

@@ -14,7 +14,7 @@ use whinchat_codec::{
     Connect, DecodeLimits, Guarantee, Packet, QoS, SubscriptionOptions, Unsubscribe, decode,
 };
 use whinchat_store::{
-    DurableLogOptions,
+    DurableLog, DurableLogOptions,
     disk::{Crash, Disk, SimulatedDisk},
 };
 use whinchat_transport::Stream;
@@ -312,6 +312,51 @@ fn every_moment_of_a_power_cut_can_be_read_back() {
         }
     });
     assert!(images > 100, "{images} images");
+}
+
+/// The topic of a retained message stands in its MESSAGE alone. Shards write at the same time, so only one group keeps an order.
+#[test]
+fn what_is_retained_is_in_one_group_with_its_message() {
+    const MESSAGE: u8 = 1;
+    const RETAIN: u8 = 7;
+    let mut retained = 0;
+    let mut read = |group: whinchat_store::Replayed<'_>| {
+        let records: Vec<_> = whinchat_store::record::read(group.records)
+            .collect::<Result<_, _>>()
+            .expect("whole records");
+        let messages = |of: u8| {
+            let of_kind = records
+                .iter()
+                .filter(move |record| record.kind.number() == of);
+            of_kind.map(|record| number(record.body))
+        };
+        for message in messages(RETAIN) {
+            assert!(
+                messages(MESSAGE).any(|there| there == message),
+                "message {message} in group {}",
+                group.lsn
+            );
+            retained += 1;
+        }
+        Ok(())
+    };
+    for seed in 0..8 {
+        let disk = Arc::new(live(seed, 300).disk.copy());
+        DurableLog::open_stepped(disk, DurableLogOptions::default(), &mut read)
+            .expect("the log of a broker");
+    }
+    assert!(retained > 10, "{retained}");
+}
+
+/// The number that a body begins with.
+fn number(body: &[u8]) -> u64 {
+    let bytes = body
+        .iter()
+        .position(|byte| byte & 0x80 == 0)
+        .expect("a number");
+    (0..=bytes).fold(0, |number, place| {
+        number | u64::from(body[place] & 0x7F) << (7 * place)
+    })
 }
 
 #[test]

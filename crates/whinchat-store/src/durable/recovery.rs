@@ -29,6 +29,9 @@ pub struct Replayed<'a> {
     pub place: Place,
     /// Its records: see [`record::read`](crate::record::read).
     pub records: &'a [u8],
+    /// What older segments held and was still needed has been read: the segment of this group was begun after they were given up. Before that, what seems to be of
+    /// no more use may be needed by what follows.
+    pub is_settled: bool,
     /// Bytes of the log that were read so far, and that there are: for a progress bar.
     pub progress: (u64, u64),
 }
@@ -238,6 +241,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, replay: &mut Replay<'_>) -> Result<Opene
                     offset,
                 },
                 records: group.records,
+                is_settled: segment.header.oldest_epoch == oldest,
                 progress: (read + at as u64, total),
             })
             .map_err(|error| OpenError::Replay {

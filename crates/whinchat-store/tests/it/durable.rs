@@ -4,7 +4,7 @@ use std::{cell::Cell, sync::Arc};
 
 use whinchat_store::{
     Commit, Damage, DurableLog, DurableLogOptions, Log, LogSegments, Lsn, OpenError, Place,
-    Recovered, Verdict, backup,
+    Recovered, Replayed, Verdict, backup,
     disk::{Crash, Disk, Fault, SimulatedDisk, read_full, write_all},
     repair,
 };
@@ -113,6 +113,31 @@ fn committed_records_are_read_where_they_were_placed() {
         log.read(places[0], 0, 8).unwrap_err().kind(),
         std::io::ErrorKind::NotFound
     );
+}
+
+#[test]
+fn what_was_given_up_is_remembered_by_the_next_group_which_says_that_all_is_read() {
+    let disk = SimulatedDisk::new();
+    let log = open(&disk);
+    let places: Vec<Place> = (1..=30)
+        .map(|sequence| append(&log, sequence, 900))
+        .collect();
+    log.commit();
+    let from = places[20].segment;
+    log.release(from);
+    append(&log, 31, 900);
+    log.commit();
+    drop(log);
+    let mut seen = Vec::new();
+    let read = |group: Replayed<'_>| {
+        seen.push((group.place.segment, group.lsn.get(), group.is_settled));
+        Ok(())
+    };
+    DurableLog::open_stepped(Arc::new(disk), options(), read).expect("a log that can be read");
+    assert_eq!(seen.first().map(|(segment, ..)| *segment), Some(from));
+    for (_, lsn, is_settled) in seen {
+        assert_eq!(is_settled, lsn == 31, "group {lsn}");
+    }
 }
 
 #[test]
