@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::process::{cargo, run as run_command};
 use crate::{
     Outcome, bench, conformance, docs, features, fuzz, interop, models, no_arguments, no_std,
-    package, planted, setup, test, tidy, vectors,
+    package, planted, setup, test, tidy, torture, vectors,
 };
 
 pub(crate) const USAGE: &str = "
@@ -74,6 +74,10 @@ const STEPS: &[Step] = &[
         name: "models",
         // The same cases in each run, so that one that fails says something of the change.
         run: || models::run(&["--seed".to_owned(), "1".to_owned()]),
+    },
+    Step {
+        name: "torture",
+        run: || torture::run(&["--seed", "1"].map(str::to_owned)),
     },
     Step {
         name: "planted",

@@ -3,9 +3,9 @@
 //! The methods are in `whinchat-testkit`; this builds the program and the torturer, both optimized.
 
 use crate::Outcome;
+use crate::interop::broker::program;
 use crate::models::example;
-use crate::process::{cargo, run as run_command};
-use crate::workspace;
+use crate::process::run as run_command;
 
 pub(crate) const USAGE: &str = "
 Usage: cargo xtask torture [--only METHOD] [--kills N] [--seed S] [--broker COMMAND [--config TEXT]]
@@ -20,19 +20,8 @@ of messages and clients, and then the chore fails.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
-    run_command(&mut cargo([
-        "build",
-        "--quiet",
-        "--profile",
-        workspace::CI_PROFILE,
-        "--package",
-        "whinchat",
-    ]))?;
-    let program = workspace::metadata()?
-        .target_directory
-        .join(workspace::CI_PROFILE)
-        .join("whinchat");
-    let mut all = vec![program.into_string()];
+    let program = program(None)?;
+    let mut all = vec![program.to_string_lossy().into_owned()];
     all.extend_from_slice(args);
     run_command(&mut example("torture", "torture", &all))
 }

@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     print!("{}", table(&rows));
-    if rows.iter().any(Row::has_findings) {
+    if rows.iter().any(|row| row.findings.count() > 0) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -20,8 +20,6 @@ pub enum Kind {
     SessionLost,
     /// A message, or an answer to one, never came to its end.
     Unanswered,
-    /// An acknowledgement left before what it acknowledges was synced.
-    AckBeforeSync,
     /// The broker does not start, or ends otherwise than it should.
     Ended,
     /// A packet that makes no sense at this place, or a message that nobody published.
@@ -37,7 +35,6 @@ impl fmt::Display for Kind {
             Self::Resurrected => "resurrected",
             Self::SessionLost => "session lost",
             Self::Unanswered => "unanswered",
-            Self::AckBeforeSync => "acknowledged before its sync",
             Self::Ended => "ended",
             Self::Nonsense => "nonsense",
         })

@@ -7,17 +7,15 @@ use fastrand::Rng;
 use super::{
     finding::Kind,
     process::{Process, Recipe},
-    report::{Outcome, Progress, Row},
-    world::{Pace, World},
+    report::{Progress, Row},
+    world::World,
 };
 
 /// The book is closed after so many kills, so that what is lost is found near the kill that lost it.
 const SETTLE_EVERY: u64 = 25;
 
-const PACE: Pace = Pace {
-    messages: 60,
-    restless: true,
-};
+/// Most messages of each publisher in one life of the broker.
+const MESSAGES: u32 = 60;
 
 /// Kills a broker on `dir` so often.
 #[must_use]
@@ -45,24 +43,22 @@ pub fn kills(recipe: &Recipe, dir: &Path, count: u64, seed: u64) -> Row {
     }
     Row {
         method: "kills",
-        outcome: Outcome::Run {
-            cycles: done,
-            acknowledged: world.ledger.accepted,
-            findings: world.findings,
-        },
+        cycles: done,
+        acknowledged: world.ledger.accepted,
+        findings: world.findings,
     }
 }
 
 fn cycle(recipe: &Recipe, dir: &Path, rng: &mut Rng, world: &mut World) -> std::io::Result<()> {
     if rng.u8(..10) == 0 {
         // Killed while it starts.
-        let mut process = recipe.spawn(dir, &[])?;
+        let mut process = recipe.spawn(dir)?;
         thread::sleep(Duration::from_millis(rng.u64(..60)));
         process.kill()?;
     }
     let mut process = started(recipe, dir, world)?;
     let time = Duration::from_micros(rng.u64(2_000..300_000));
-    world.load(time, PACE)?;
+    world.load(time, MESSAGES)?;
     if let Some(status) = process.ended()? {
         let said = process.last_words();
         return Err(std::io::Error::other(format!(
@@ -76,7 +72,7 @@ fn cycle(recipe: &Recipe, dir: &Path, rng: &mut Rng, world: &mut World) -> std::
 
 /// A broker that runs and was looked at.
 fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
-    let mut process = recipe.spawn(dir, &[])?;
+    let mut process = recipe.spawn(dir)?;
     process.wait_until_ready()?;
     world.moved_to(process.port);
     world.look()?;

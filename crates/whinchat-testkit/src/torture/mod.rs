@@ -15,4 +15,4 @@ mod world;
 pub use finding::{Findings, Kind};
 pub use kills::kills;
 pub use process::{Process, Recipe};
-pub use report::{Outcome, Progress, Row, table};
+pub use report::{Progress, Row, table};

@@ -46,11 +46,11 @@ impl Recipe {
         }
     }
 
-    /// A process of this broker on `dir`. `wrap` is put in front of its command line.
+    /// A process of this broker on `dir`.
     ///
     /// # Errors
     /// If it does not start at all.
-    pub fn spawn(&self, dir: &Path, wrap: &[String]) -> io::Result<Process> {
+    pub fn spawn(&self, dir: &Path) -> io::Result<Process> {
         let port = free_port()?;
         let config = dir.with_extension("conf");
         let filled = |text: &str| {
@@ -60,11 +60,7 @@ impl Recipe {
         };
         fs::write(&config, filled(&self.config))?;
         let stderr_path = dir.with_extension("stderr");
-        let words: Vec<_> = wrap
-            .iter()
-            .cloned()
-            .chain(self.command.iter().map(|word| filled(word)))
-            .collect();
+        let words: Vec<_> = self.command.iter().map(|word| filled(word)).collect();
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| io::Error::other("an empty command line"))?;
@@ -131,12 +127,6 @@ impl Process {
     /// Those of the operating system.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// What it wrote to stderr.

@@ -12,32 +12,12 @@ use super::finding::Findings;
 pub struct Row {
     /// What was done.
     pub method: &'static str,
-    /// How it went.
-    pub outcome: Outcome,
-}
-
-/// How a method went.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It ran to its end.
-    Run {
-        /// How often: kills, cuts, images, or acknowledgements.
-        cycles: u64,
-        /// Messages that the broker has acknowledged.
-        acknowledged: u64,
-        /// What it did that it must not do.
-        findings: Findings,
-    },
-    /// It could not run here; why.
-    NotRun(String),
-}
-
-impl Row {
-    /// Whether something was found.
-    #[must_use]
-    pub fn has_findings(&self) -> bool {
-        matches!(&self.outcome, Outcome::Run { findings, .. } if findings.count() > 0)
-    }
+    /// How often.
+    pub cycles: u64,
+    /// Messages that the broker has acknowledged.
+    pub acknowledged: u64,
+    /// What it did that it must not do.
+    pub findings: Findings,
 }
 
 /// All rows, below a head; then the offenders.
@@ -47,23 +27,22 @@ pub fn table(rows: &[Row]) -> String {
         "{:<12} {:>10} {:>14}  findings\n",
         "method", "cycles", "acknowledged"
     );
-    for Row { method, outcome } in rows {
-        let line = match outcome {
-            Outcome::Run {
-                cycles,
-                acknowledged,
-                findings,
-            } => format!("{cycles:>10} {acknowledged:>14}  {}", findings.summary()),
-            Outcome::NotRun(why) => format!("{:>10} {:>14}  not run: {why}", "-", "-"),
-        };
-        writeln!(text, "{method:<12} {line}").expect("a string takes all");
+    for row in rows {
+        let Row {
+            method,
+            cycles,
+            acknowledged,
+            findings,
+        } = row;
+        let summary = findings.summary();
+        writeln!(
+            text,
+            "{method:<12} {cycles:>10} {acknowledged:>14}  {summary}"
+        )
+        .expect("a string takes all");
     }
-    for Row { method, outcome } in rows {
-        if let Outcome::Run { findings, .. } = outcome
-            && findings.count() > 0
-        {
-            write!(text, "\n{method}\n{findings}").expect("a string takes all");
-        }
+    for row in rows.iter().filter(|row| row.findings.count() > 0) {
+        write!(text, "\n{}\n{}", row.method, row.findings).expect("a string takes all");
     }
     text
 }

@@ -67,15 +67,6 @@ enum Firm {
     Unsure,
 }
 
-/// How hard the broker is driven.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// Most messages of each publisher in one call of [`World::load`].
-    pub(super) messages: u32,
-    /// Whether clients come and go meanwhile.
-    pub(super) restless: bool,
-}
-
 pub(super) struct World {
     pub(super) findings: Findings,
     pub(super) ledger: Ledger,
@@ -428,9 +419,9 @@ impl World {
     // ---- what the clients do ----
 
     /// Load for so long. Ends early if the broker is gone.
-    pub(super) fn load(&mut self, time: Duration, pace: Pace) -> io::Result<()> {
+    pub(super) fn load(&mut self, time: Duration, messages: u32) -> io::Result<()> {
         let end = Instant::now() + time;
-        let mut left = [pace.messages; PUBLISHERS];
+        let mut left = [messages; PUBLISHERS];
         let mut round = 0_u32;
         while Instant::now() < end {
             self.connect_all()?;
@@ -441,9 +432,7 @@ impl World {
             for (publisher, left) in left.iter_mut().enumerate() {
                 self.publish(publisher, left);
             }
-            if pace.restless {
-                self.be_restless()?;
-            }
+            self.be_restless()?;
             self.pump(Duration::from_millis(1));
         }
         Ok(())
