@@ -459,29 +459,20 @@ fn state(mut body: Body<'_>) -> Result<RecordedState<'_>, BadBody> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::records::body::{put_number, put_text};
+    use crate::core::records::body::put_text;
 
     #[test]
     fn a_filter_that_no_client_could_subscribe_to_is_refused() {
         for filter in ["a/#/b", "a+", "", "$share/group", "$share//a"] {
-            let mut bytes = Vec::new();
-            put_number(&mut bytes, 7);
-            put_text(&mut bytes, filter);
-            let unsubscribed = Record {
-                kind: UNSUBSCRIBED,
-                partition: 0,
-                version: VERSION,
-                body: &bytes,
-            };
-            let mut subscription_bytes = vec![7, 0, 0];
-            put_text(&mut subscription_bytes, filter);
-            let subscribed = Record {
-                kind: SUBSCRIBED,
-                partition: 0,
-                version: VERSION,
-                body: &subscription_bytes,
-            };
-            for record in [unsubscribed, subscribed] {
+            for (kind, before) in [(UNSUBSCRIBED, &[7][..]), (SUBSCRIBED, &[7, 0, 0])] {
+                let mut bytes = before.to_vec();
+                put_text(&mut bytes, filter);
+                let record = Record {
+                    kind,
+                    partition: 0,
+                    version: VERSION,
+                    body: &bytes,
+                };
                 let kind = record.kind.number();
                 let body = BadBody("filter");
                 assert_eq!(
