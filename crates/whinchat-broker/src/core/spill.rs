@@ -33,8 +33,8 @@ use super::{
 };
 use crate::shard::Shard;
 
-/// Messages of one queue that are looked at in one turn.
-const LOOKED_AT_MAX: usize = 4_096;
+/// Messages of one queue that are looked at after one commit.
+const LOOKED_AT_MAX: usize = 65_536;
 
 /// A message as a queue has it.
 #[derive(Clone, Debug)]

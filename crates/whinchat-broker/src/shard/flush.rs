@@ -29,7 +29,6 @@ impl Shard {
                 break;
             }
         }
-        self.shorten_queues();
         self.post();
         self.flush();
         if let Life::Draining { deadline } = self.life
@@ -82,6 +81,7 @@ impl Shard {
         let Some(up_to) = up_to else { return false };
         self.committed = up_to;
         self.place_messages();
+        self.shorten_queues();
         while let Some((ticket, key)) = self.waiting.front() {
             if *ticket > up_to {
                 break;
