@@ -139,7 +139,7 @@ impl Broker {
     /// Keeps what must survive in this folder, as in a [`store`](Self::store): those take its place.
     ///
     /// The folder is made if it is not there, readable by its owner alone, and belongs to this broker until it has ended. [`start`](Self::start) takes it
-    /// when all ports are open, and serves them when it was read back.
+    /// when all ports are open, and serves them when it was read back; [`start_stepped`](Self::start_stepped) takes it at once.
     #[must_use]
     pub fn data_directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.general.data_dir = Auto::Set(Some(path.into()));
@@ -225,7 +225,7 @@ impl Broker {
     }
 
     /// Takes the folder that was named: its files are the store.
-    fn take_data_directory(&mut self) -> Result<Option<DataDirectory>, DirectoryError> {
+    pub(crate) fn take_data_directory(&mut self) -> Result<Option<DataDirectory>, DirectoryError> {
         let (Auto::Set(Some(path)), None, None) =
             (&self.config.general.data_dir, &self.store, &self.log)
         else {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use whinchat_session::SnapshotError;
-use whinchat_store::{Commit, DurableLog, Log};
+use whinchat_store::{Commit, DurableLog, Log, disk::DataDirectory};
 use whinchat_transport::{Peer, Stream};
 
 use crate::{
@@ -60,6 +60,7 @@ pub struct SteppedBroker {
     next_shard: usize,
     /// Its store's log, if it has a store.
     log: Option<Arc<DurableLog>>,
+    _data_directory: Option<DataDirectory>,
 }
 
 struct SteppedShard {
@@ -90,6 +91,7 @@ impl Broker {
     ///
     /// As [`start`](Self::start), as far as the configuration is to blame.
     pub fn start_stepped(mut self) -> Result<SteppedBroker, StartError> {
+        let held = self.take_data_directory()?;
         let opened = match self.store.take() {
             Some(store) => Some(store.open_stepped(&self.clock)?),
             None => None,
@@ -107,6 +109,7 @@ impl Broker {
             shards,
             next_shard: 0,
             log,
+            _data_directory: held,
         };
         if let Some(checkpoint) = checkpoint {
             broker.restore(checkpoint)?;
