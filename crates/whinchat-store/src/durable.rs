@@ -33,7 +33,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake,
+    Durability, Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake,
     disk::{Disk, allocate, read_full},
     subscribers::Subscribers,
 };
@@ -57,27 +57,14 @@ use self::{
 pub struct DurableLogOptions {
     /// Size of a segment's file in bytes: 64 MiB unless set, at least 8 KiB. A group that does not fit gets a segment of its own.
     pub segment_bytes: u64,
-    /// When a group counts as committed.
-    pub durability: Durability,
 }
 
 impl Default for DurableLogOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            durability: Durability::Synced,
         }
     }
-}
-
-/// When a group counts as committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// When it was handed to the operating system: survives a crash of the process. It is synced within a second.
-    Written,
-    /// When it is synced: survives a loss of power.
-    #[default]
-    Synced,
 }
 
 /// How long the disk is left alone after it had no room, and how long written groups may stay unsynced.
@@ -105,6 +92,8 @@ struct Shared {
     /// The segment of the last group.
     newest: AtomicU64,
     committed: AtomicU64,
+    /// The last group that is on the disk whatever happens to the machine.
+    synced: AtomicU64,
     pending_bytes: AtomicUsize,
     commits: AtomicU64,
     groups: AtomicU64,
@@ -123,6 +112,8 @@ struct Pending {
     writer: Writer,
     chunks: Vec<Chunk>,
     last: u64,
+    /// The strongest that one of the groups asks for.
+    durability: Durability,
     bytes: usize,
 }
 
@@ -177,10 +168,7 @@ impl DurableLog {
         let segment_bytes = options.segment_bytes.max(8 << 10);
         let shared = Shared {
             disk,
-            options: DurableLogOptions {
-                segment_bytes,
-                ..options
-            },
+            options: DurableLogOptions { segment_bytes },
             appended: Mutex::new(Appended::new(
                 opened.next_epoch,
                 opened.next_sequence,
@@ -192,6 +180,7 @@ impl DurableLog {
             segments_changed: Condvar::new(),
             newest: AtomicU64::new(opened.next_epoch),
             committed: AtomicU64::new(last),
+            synced: AtomicU64::new(last),
             pending_bytes: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             groups: AtomicU64::new(0),
@@ -229,7 +218,7 @@ impl DurableLog {
 
     /// Commits what was appended, in this thread.
     pub fn commit(&self) -> Commit {
-        self.shared.commit(self.shared.options.durability)
+        self.shared.commit(Durability::Written)
     }
 
     /// Stops at once, as a crash does: what was appended and is not committed is forgotten.
@@ -246,7 +235,7 @@ impl DurableLog {
 }
 
 impl LogSegments for DurableLog {
-    fn append_placed(&self, group: &mut Vec<u8>) -> Option<(Lsn, Place)> {
+    fn append_placed(&self, group: &mut Vec<u8>, durability: Durability) -> Option<(Lsn, Place)> {
         if group.is_empty() {
             return None;
         }
@@ -257,7 +246,8 @@ impl LogSegments for DurableLog {
             return None;
         }
         let was_empty = appended.is_empty();
-        let (sequence, place) = appended.push(group, shared.committed.load(Ordering::Acquire));
+        let (sequence, place) =
+            appended.push(group, durability, shared.synced.load(Ordering::Acquire));
         shared.newest.store(place.segment, Ordering::Release);
         let framed = GROUP_HEADER_BYTES + padded(group.len());
         shared.pending_bytes.fetch_add(framed, Ordering::Relaxed);
@@ -318,7 +308,8 @@ impl LogSegments for DurableLog {
 }
 
 impl Shared {
-    fn commit(&self, durability: Durability) -> Commit {
+    /// Commits what was appended, each group at least as it asked for.
+    fn commit(&self, at_least: Durability) -> Commit {
         let mut pending = self.writer.lock();
         if self.failure.get().is_some() {
             return Commit::Failed;
@@ -328,7 +319,8 @@ impl Shared {
             if pending.chunks.is_empty() && appended.is_empty() {
                 return Commit::Nothing;
             }
-            let (chunks, last) = appended.take();
+            let (chunks, last, durability) = appended.take();
+            pending.durability = pending.durability.max(durability);
             pending.bytes += chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
             pending.chunks.extend(chunks);
             pending.last = last;
@@ -337,9 +329,11 @@ impl Shared {
             writer,
             chunks,
             last,
+            durability,
             bytes,
         } = &mut *pending;
-        match writer.write(&self.segments, chunks, durability == Durability::Synced) {
+        let sync = at_least.max(*durability) == Durability::Synced;
+        match writer.write(&self.segments, chunks, sync) {
             Ok(()) => {}
             Err(NotCommitted::Full) => {
                 self.is_full.store(true, Ordering::Relaxed);
@@ -349,6 +343,10 @@ impl Shared {
                 self.fail(failure);
                 return Commit::Failed;
             }
+        }
+        *durability = Durability::Written;
+        if sync {
+            self.synced.store(*last, Ordering::Release);
         }
         let mut appended = self.appended.lock();
         for chunk in chunks.drain(..) {
@@ -379,7 +377,12 @@ impl Shared {
     /// The committer's thread.
     fn commit_until_closed(&self) {
         loop {
-            match self.commit(self.options.durability) {
+            let at_least = if self.is_sync_due() {
+                Durability::Synced
+            } else {
+                Durability::Written
+            };
+            match self.commit(at_least) {
                 Commit::Done(_) => {
                     self.segments_changed.notify_one();
                 }
@@ -398,29 +401,39 @@ impl Shared {
         }
     }
 
-    /// Waits for appended groups; false once the log is closed and there are none.
+    /// Waits for appended groups, and syncs meanwhile what is only written; false once the log is closed and there are none.
     fn wait_for_work(&self) -> bool {
+        let unsynced_since = self.writer.lock().writer.unsynced_since();
+        let sync_at = unsynced_since.map(|since| since + SYNC_AT_LEAST_EVERY);
         let mut appended = self.appended.lock();
         while appended.is_empty() && !appended.closed {
-            let waited = if self.options.durability == Durability::Written {
-                self.work.wait_for(&mut appended, SYNC_AT_LEAST_EVERY)
-            } else {
+            let Some(at) = sync_at else {
                 self.work.wait(&mut appended);
                 continue;
             };
-            if waited.timed_out() {
+            if self.work.wait_until(&mut appended, at).timed_out() {
                 drop(appended);
                 self.sync();
-                appended = self.appended.lock();
+                return true;
             }
         }
         !appended.is_empty()
     }
 
+    fn is_sync_due(&self) -> bool {
+        let unsynced_since = self.writer.lock().writer.unsynced_since();
+        unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AT_LEAST_EVERY)
+    }
+
     fn sync(&self) {
         let mut pending = self.writer.lock();
-        if let Err(NotCommitted::Failed(failure)) = pending.writer.sync(&self.segments) {
-            self.fail(failure);
+        match pending.writer.sync(&self.segments) {
+            // What was taken and found no room is not written, and not among what is committed.
+            Ok(()) => self
+                .synced
+                .store(self.committed.load(Ordering::Acquire), Ordering::Release),
+            Err(NotCommitted::Failed(failure)) => self.fail(failure),
+            Err(NotCommitted::Full) => {}
         }
     }
 
@@ -460,7 +473,8 @@ impl Log for DurableLog {
         if group.is_empty() {
             return Lsn::new(self.shared.appended.lock().last_sequence());
         }
-        self.append_placed(group).map_or(Lsn::NEVER, |(lsn, _)| lsn)
+        self.append_placed(group, Durability::Synced)
+            .map_or(Lsn::NEVER, |(lsn, _)| lsn)
     }
 
     fn committed(&self) -> Lsn {

@@ -44,10 +44,10 @@ mod subscribers;
 
 pub use delayed::DelayedLog;
 pub use durable::{
-    BackedUp, BackupError, Commit, Damage, Dropped, Durability, DurableLog, DurableLogOptions,
-    OpenError, Recovered, Repaired, Replayed, Verdict, Verified, backup, repair, verify,
+    BackedUp, BackupError, Commit, Damage, Dropped, DurableLog, DurableLogOptions, OpenError,
+    Recovered, Repaired, Replayed, Verdict, Verified, backup, repair, verify,
 };
-pub use log::{Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake};
+pub use log::{Durability, Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake};
 pub use memory::MemoryLog;
 pub use record::{Record, RecordError, RecordKind, Records};
 

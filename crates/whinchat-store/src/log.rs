@@ -96,10 +96,23 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// How safe a group is when it counts as committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// The operating system has it: it survives the end of the process. It is synced within a second.
+    Written,
+    /// It is synced: it survives a loss of power.
+    #[default]
+    Synced,
+}
+
 /// A log in segments, of which only the oldest can be given up.
 pub trait LogSegments: Send + Sync {
     /// As [`Log::append`], and says where the group will be; `None` after a failure, after [`Log::close`], and for an empty group.
-    fn append_placed(&self, group: &mut Vec<u8>) -> Option<(Lsn, Place)>;
+    ///
+    /// The group counts as committed once it is as safe as `durability` says. Groups are committed in their order: one that has only to be
+    /// written waits for those before it that have to be synced. [`Log::append`] asks for [`Durability::Synced`].
+    fn append_placed(&self, group: &mut Vec<u8>, durability: Durability) -> Option<(Lsn, Place)>;
 
     /// Reads `length` bytes that were committed, from `offset` behind the place of their group.
     ///

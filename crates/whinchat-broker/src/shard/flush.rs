@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
-use whinchat_store::Lsn;
+use whinchat_store::{Durability, Lsn};
 
 use super::{Life, Shard, slot::Phase};
 use crate::{
@@ -55,14 +55,14 @@ impl Shard {
         }
         let (group, ticket, notes) = self.records.end_turn();
         let lsn = match self.commons.log.segments() {
-            Some(segments) if !notes.is_empty() => match segments.append_placed(group) {
+            Some(segments) => match segments.append_placed(group, Durability::Synced) {
                 Some((lsn, place)) => {
                     self.spilling.note(ticket, place, notes);
                     lsn
                 }
                 None => Lsn::NEVER,
             },
-            _ => self.commons.log.append(self.id.position(), group),
+            None => self.commons.log.append(self.id.position(), group),
         };
         self.appended.push_back((ticket, lsn));
     }

@@ -1,6 +1,6 @@
 //! One commit: everything that was appended meanwhile, written and synced once.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
@@ -17,8 +17,8 @@ use super::{
 pub(crate) struct Writer {
     /// The segment that was written to last.
     current: Option<(Stamp, LogFile)>,
-    /// It has bytes that are not synced.
-    is_dirty: bool,
+    /// Since when it has bytes that are not synced.
+    unsynced_since: Option<Instant>,
 }
 
 /// Why a commit did not happen.
@@ -49,7 +49,7 @@ impl Writer {
                 .expect("the first chunk of a log begins a segment");
             debug_assert_eq!(stamp.epoch, chunk.epoch);
             seal(&mut chunk.bytes, *stamp);
-            self.is_dirty = true;
+            self.unsynced_since.get_or_insert_with(Instant::now);
             write_all(&*file.file, &chunk.bytes, chunk.offset)
                 .map_err(|error| failed(segments, file, "write", chunk.offset, error))?;
             chunk.bytes.clear();
@@ -57,15 +57,20 @@ impl Writer {
         if sync { self.sync(segments) } else { Ok(()) }
     }
 
+    /// Since when there are bytes that are written and not synced.
+    pub(crate) fn unsynced_since(&self) -> Option<Instant> {
+        self.unsynced_since
+    }
+
     /// Makes what was written safe.
     pub(crate) fn sync(&mut self, segments: &Mutex<Segments>) -> Result<(), NotCommitted> {
         if let Some((_, file)) = &self.current
-            && self.is_dirty
+            && self.unsynced_since.is_some()
         {
             file.file
                 .sync()
                 .map_err(|error| failed(segments, file, "sync", 0, error))?;
-            self.is_dirty = false;
+            self.unsynced_since = None;
         }
         Ok(())
     }

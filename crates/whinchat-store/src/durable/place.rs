@@ -7,7 +7,7 @@
 //! A chunk is a run of groups of one segment. A group that does not fit into the rest of a segment begins the next one; the segment's file need not exist yet.
 
 use super::segment::{GROUP_HEADER_BYTES, HEADER_BYTES, push_group};
-use crate::Place;
+use crate::{Durability, Place};
 
 /// Groups begin at multiples of eight bytes.
 pub(crate) const fn padded(length: usize) -> usize {
@@ -36,6 +36,8 @@ pub(crate) struct Appended {
     /// The size of segments that nothing larger asks for.
     usual_size: u64,
     next_sequence: u64,
+    /// The strongest that a group which is not taken yet asks for.
+    durability: Durability,
     /// An empty buffer with room, for the next chunk.
     spare: Vec<u8>,
     pub(crate) closed: bool,
@@ -55,6 +57,7 @@ impl Appended {
             segment_size: usual_size,
             usual_size,
             next_sequence,
+            durability: Durability::Written,
             spare: Vec::new(),
             closed: false,
         }
@@ -69,8 +72,14 @@ impl Appended {
         self.chunks.is_empty()
     }
 
-    /// Puts a group behind all others.
-    pub(crate) fn push(&mut self, records: &[u8], synced: u64) -> (u64, Place) {
+    /// Puts a group behind all others; everything up to `synced` is synced by now.
+    pub(crate) fn push(
+        &mut self,
+        records: &[u8],
+        durability: Durability,
+        synced: u64,
+    ) -> (u64, Place) {
+        self.durability = self.durability.max(durability);
         let size = (GROUP_HEADER_BYTES + padded(records.len())) as u64;
         if self.offset + size > self.segment_size {
             self.epoch += 1;
@@ -107,9 +116,11 @@ impl Appended {
         self.offset = self.segment_size;
     }
 
-    /// Takes everything, and the sequence of the last group in it.
-    pub(crate) fn take(&mut self) -> (Vec<Chunk>, u64) {
-        (std::mem::take(&mut self.chunks), self.last_sequence())
+    /// Takes everything, the sequence of the last group in it, and how durable that has to become.
+    pub(crate) fn take(&mut self) -> (Vec<Chunk>, u64, Durability) {
+        let durability = std::mem::replace(&mut self.durability, Durability::Written);
+        let chunks = std::mem::take(&mut self.chunks);
+        (chunks, self.last_sequence(), durability)
     }
 
     /// Brings back a buffer that was taken.

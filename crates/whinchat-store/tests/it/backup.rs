@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use whinchat_store::{
-    BackupError, DurableLog, DurableLogOptions, Log as _, LogSegments as _, OpenError, RecordKind,
-    backup,
+    BackupError, Durability, DurableLog, DurableLogOptions, Log as _, LogSegments as _, OpenError,
+    RecordKind, backup,
     disk::{Crash, Disk, SimulatedDisk},
     record, verify,
 };
@@ -22,7 +22,7 @@ fn append(log: &DurableLog) -> u64 {
     record::write(&mut group, RecordKind::required(1), 1, 0, |body| {
         body.resize(1_000, 7);
     });
-    let place = log.append_placed(&mut group).unwrap().1;
+    let place = log.append_placed(&mut group, Durability::Synced).unwrap().1;
     log.commit();
     place.segment
 }

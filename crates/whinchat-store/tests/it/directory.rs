@@ -7,7 +7,7 @@ use std::{
 };
 
 use whinchat_store::{
-    DurableLog, DurableLogOptions, LogSegments, OpenError,
+    Durability, DurableLog, DurableLogOptions, LogSegments, OpenError,
     disk::{DataDirectory, DirectoryError, Disk as _},
 };
 
@@ -23,7 +23,8 @@ fn a_new_folder_and_its_files_belong_to_their_owner_alone() {
     let mut options = DurableLogOptions::default();
     options.segment_bytes = 64 << 10;
     let (log, _) = DurableLog::open_stepped(Arc::new(data.disk()), options, |_| Ok(())).unwrap();
-    log.append_placed(&mut vec![1; 10]).unwrap();
+    log.append_placed(&mut vec![1; 10], Durability::Synced)
+        .unwrap();
     log.commit();
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&parent.path().join("state")), 0o700);

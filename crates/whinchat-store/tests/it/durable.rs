@@ -3,8 +3,8 @@
 use std::{cell::Cell, sync::Arc};
 
 use whinchat_store::{
-    Commit, Damage, DurableLog, DurableLogOptions, Log, LogSegments, Lsn, OpenError, Place,
-    Recovered, Replayed, Verdict, backup,
+    Commit, Damage, Durability, DurableLog, DurableLogOptions, Log, LogSegments, Lsn, OpenError,
+    Place, Recovered, Replayed, Verdict, backup,
     disk::{Crash, Disk, Fault, SimulatedDisk, read_full, write_all},
     repair,
 };
@@ -43,8 +43,14 @@ fn contents(sequence: u64, length: usize) -> Vec<u8> {
 }
 
 fn append(log: &DurableLog, sequence: u64, length: usize) -> Place {
+    append_as(Durability::Synced, log, sequence, length)
+}
+
+fn append_as(durability: Durability, log: &DurableLog, sequence: u64, length: usize) -> Place {
     let mut group = contents(sequence, length);
-    let (lsn, place) = log.append_placed(&mut group).expect("an open log");
+    let (lsn, place) = log
+        .append_placed(&mut group, durability)
+        .expect("an open log");
     assert_eq!(lsn.get(), sequence);
     assert!(group.is_empty());
     place
@@ -164,6 +170,38 @@ fn released_segments_are_used_again_and_never_replayed() {
         assert_eq!(*sequence, first + index as u64);
         assert_eq!(*bytes, contents(*sequence, 900));
     }
+}
+
+#[test]
+fn a_group_that_has_only_to_be_written_costs_no_sync_until_one_that_has_more_to_be() {
+    let disk = SimulatedDisk::new();
+    let log = open(&disk);
+    append(&log, 1, 10);
+    log.commit();
+    disk.plan(Fault::Sync(0));
+    append_as(Durability::Written, &log, 2, 10);
+    assert_eq!(log.commit(), Commit::Done(Lsn::new(2)));
+    append_as(Durability::Written, &log, 3, 10);
+    append(&log, 4, 10);
+    append_as(Durability::Written, &log, 5, 10);
+    assert_eq!(log.commit(), Commit::Failed);
+    assert_eq!(log.committed(), Lsn::new(2));
+}
+
+#[test]
+fn what_is_only_written_is_synced_within_a_second() {
+    let disk = SimulatedDisk::new();
+    let (log, _) = DurableLog::open(Arc::new(disk.clone()), options(), |_| Ok(())).unwrap();
+    append(&log, 1, 10);
+    // Until the next segment is made in advance: what syncs then is the log alone.
+    while log.committed() < Lsn::new(1) || log.bytes() < 2 * SEGMENT_BYTES {
+        std::thread::yield_now();
+    }
+    disk.hold_syncs();
+    append_as(Durability::Written, &log, 2, 10);
+    disk.wait_for_sync();
+    assert_eq!(log.committed(), Lsn::new(2));
+    disk.release_syncs();
 }
 
 #[test]
@@ -430,35 +468,49 @@ fn a_reader_that_refuses_a_group_ends_the_opening_with_its_place() {
 #[derive(Default)]
 struct History {
     lengths: Vec<usize>,
-    /// (operations, last committed group)
+    /// (operations, last group that is committed)
     commits: Vec<(usize, u64)>,
+    /// (operations, last group that is synced)
+    syncs: Vec<(usize, u64)>,
     /// (operations, first group that is still needed)
     releases: Vec<(usize, u64)>,
 }
 
-/// Appends, commits and releases at random.
-fn run(disk: &SimulatedDisk, seed: u64, steps: usize) -> History {
+/// Appends, commits and releases at random. Of four groups, `written` need not be synced.
+fn run(disk: &SimulatedDisk, seed: u64, steps: usize, written: u8) -> History {
     let mut random = fastrand::Rng::with_seed(seed);
     let log = open(disk);
     let mut history = History::default();
     let mut places: Vec<Place> = Vec::new();
-    let mut committed = 0;
+    let mut synced = 0;
+    let mut strongest = Durability::Written;
     for _ in 0..steps {
         match random.u8(..10) {
             0..=5 => {
                 let longest = if random.u8(..20) == 0 { 12_000 } else { 1_500 };
                 let length = random.usize(..longest);
                 history.lengths.push(length);
-                places.push(append(&log, history.lengths.len() as u64, length));
+                let durability = if written > 0 && random.u8(..4) < written {
+                    Durability::Written
+                } else {
+                    Durability::Synced
+                };
+                strongest = strongest.max(durability);
+                let sequence = history.lengths.len() as u64;
+                places.push(append_as(durability, &log, sequence, length));
             }
             6..=8 => {
                 if let Commit::Done(lsn) = log.commit() {
-                    committed = lsn.get();
-                    history.commits.push((disk.operations(), committed));
+                    history.commits.push((disk.operations(), lsn.get()));
+                    if strongest == Durability::Synced {
+                        synced = lsn.get();
+                        history.syncs.push((disk.operations(), synced));
+                    }
+                    strongest = Durability::Written;
                 }
             }
             _ => {
-                if let Some(first) = committed
+                if let Some(first) = synced
                     .checked_sub(random.u64(..20))
                     .filter(|first| *first > 0)
                 {
@@ -489,7 +541,12 @@ fn before(list: &[(usize, u64)], done: usize) -> u64 {
 fn check_image(image: &SimulatedDisk, history: &History, done: usize, crash: Crash) -> u64 {
     let (log, recovered, groups) =
         reopen(image).unwrap_or_else(|error| panic!("after {done} operations, {crash:?}: {error}"));
-    let committed = before(&history.commits, done);
+    let kept = if crash == Crash::Everything {
+        &history.commits
+    } else {
+        &history.syncs
+    };
+    let committed = before(kept, done);
     let needed = before(&history.releases, done).max(1);
     let last = recovered.last.get();
     assert!(
@@ -518,7 +575,7 @@ fn every_moment_of_a_power_cut_leaves_all_that_was_committed() {
     let mut images = 0;
     for seed in 0..8 {
         let disk = SimulatedDisk::new();
-        let history = run(&disk, seed, 150);
+        let history = run(&disk, seed, 150, u8::try_from(seed % 4).unwrap());
         disk.crashes(|done, crash_with| {
             let mixtures =
                 (0..6).map(|salt| Crash::Mixture(seed * 1_000 + salt + done as u64 * 10));
@@ -540,7 +597,7 @@ fn a_log_that_goes_on_after_a_torn_tail_takes_up_nothing_of_it() {
     let mut images = 0;
     for seed in 0..4 {
         let disk = SimulatedDisk::new();
-        let history = run(&disk, seed, 80);
+        let history = run(&disk, seed, 80, 0);
         disk.crashes(|done, crash_with| {
             if done % 5 != 0 {
                 return;
@@ -551,7 +608,7 @@ fn a_log_that_goes_on_after_a_torn_tail_takes_up_nothing_of_it() {
             // The second life writes other bytes under the same sequences, and loses power too.
             let log = open(&image);
             let mut group = vec![0xEE; 600];
-            let (lsn, _) = log.append_placed(&mut group).unwrap();
+            let (lsn, _) = log.append_placed(&mut group, Durability::Synced).unwrap();
             assert_eq!(lsn.get(), last + 1);
             log.commit();
             std::mem::forget(log);

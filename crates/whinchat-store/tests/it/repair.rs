@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whinchat_store::{
-    Dropped, DurableLog, DurableLogOptions, LogSegments, OpenError, Repaired, Verdict,
+    Dropped, Durability, DurableLog, DurableLogOptions, LogSegments, OpenError, Repaired, Verdict,
     disk::{Crash, Disk, Fault, SimulatedDisk},
     record, repair, verify,
 };
@@ -44,7 +44,8 @@ fn log() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let log = open(&disk);
     for number in 1..=GROUPS {
-        log.append_placed(&mut group(number)).unwrap();
+        log.append_placed(&mut group(number), Durability::Synced)
+            .unwrap();
         log.commit();
     }
     drop(log);
@@ -252,8 +253,10 @@ fn a_group_inside_a_payload_is_not_taken_for_one() {
     let forged = {
         let other = SimulatedDisk::new();
         let log = open(&other);
-        log.append_placed(&mut group(1)).unwrap();
-        log.append_placed(&mut group(2)).unwrap();
+        log.append_placed(&mut group(1), Durability::Synced)
+            .unwrap();
+        log.append_placed(&mut group(2), Durability::Synced)
+            .unwrap();
         log.commit();
         drop(log);
         let file = other.open(&sorted_names(&other)[0]).unwrap();
@@ -262,14 +265,16 @@ fn a_group_inside_a_payload_is_not_taken_for_one() {
         bytes
     };
     let log = open(&disk);
-    log.append_placed(&mut group(1)).unwrap();
+    log.append_placed(&mut group(1), Durability::Synced)
+        .unwrap();
     let mut payload = Vec::new();
     record::write(&mut payload, record_kind(), 1, 0, |body| {
         body.extend(&forged)
     });
-    log.append_placed(&mut payload).unwrap();
+    log.append_placed(&mut payload, Durability::Synced).unwrap();
     for number in 3..=4 {
-        log.append_placed(&mut group(number)).unwrap();
+        log.append_placed(&mut group(number), Durability::Synced)
+            .unwrap();
         log.commit();
     }
     drop(log);
@@ -325,7 +330,8 @@ fn a_loss_of_power_leaves_the_old_log_or_the_repaired_one() {
             }
             // What is there is a log that goes on.
             let log = open(&image);
-            log.append_placed(&mut group(GROUPS + 1)).unwrap();
+            log.append_placed(&mut group(GROUPS + 1), Durability::Synced)
+                .unwrap();
             log.commit();
             drop(log);
             let mut longer = expected.clone();
@@ -371,7 +377,8 @@ fn a_row_that_was_never_finished_does_not_count_and_its_files_are_used_again() {
     assert_eq!(numbers(&disk).unwrap(), [0_u64; 0]);
     let log = open(&disk);
     for number in 1..=GROUPS {
-        log.append_placed(&mut group(number)).unwrap();
+        log.append_placed(&mut group(number), Durability::Synced)
+            .unwrap();
         log.commit();
     }
     drop(log);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use whinchat_store::{
-    DurableLog, DurableLogOptions, LogSegments, Lsn, OpenError, RecordKind,
+    Durability, DurableLog, DurableLogOptions, LogSegments, Lsn, OpenError, RecordKind,
     disk::{Disk, SimulatedDisk},
     record, verify,
 };
@@ -21,7 +21,7 @@ fn log() -> SimulatedDisk {
     record::write(&mut group, ONCE, 1, 0, |_| {});
     for _ in 0..10 {
         record::write(&mut group, OFTEN, 1, 0, |body| body.resize(1_000, 7));
-        log.append_placed(&mut group).unwrap();
+        log.append_placed(&mut group, Durability::Synced).unwrap();
     }
     log.commit();
     disk
@@ -77,7 +77,8 @@ fn a_group_that_is_not_made_of_records_is_named() {
     let disk = SimulatedDisk::new();
     let options = DurableLogOptions::default();
     let (log, _) = DurableLog::open_stepped(Arc::new(disk.clone()), options, |_| Ok(())).unwrap();
-    log.append_placed(&mut vec![9; 20]).unwrap();
+    log.append_placed(&mut vec![9; 20], Durability::Synced)
+        .unwrap();
     log.commit();
     let error = verify(Arc::new(disk), |_| Ok(())).unwrap_err();
     assert!(matches!(error, OpenError::Replay { .. }), "{error}");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use whinchat_store::disk::{Disk, SimulatedDisk, write_all};
 use whinchat_store::{
-    Commit, DurableLog, DurableLogOptions, Log, LogSegments, OpenError, Place, Recovered, Verdict,
-    repair,
+    Commit, Durability, DurableLog, DurableLogOptions, Log, LogSegments, OpenError, Place,
+    Recovered, Verdict, repair,
 };
 
 use super::super::steps::Steps;
@@ -57,7 +57,7 @@ fn check_opens(disk: &SimulatedDisk) -> Groups {
         assert_eq!(read.ok().as_ref(), Some(records), "{place:?}");
     }
     let mut group = b"the next one".to_vec();
-    let appended = log.append_placed(&mut group);
+    let appended = log.append_placed(&mut group, Durability::Synced);
     let (lsn, place) = appended.expect("an open log takes a group");
     assert_eq!(lsn.get(), recovered.last.get() + 1);
     assert_eq!(log.commit(), Commit::Done(lsn));
@@ -179,7 +179,7 @@ fn spoilt(steps: &mut Steps<'_>) {
     while !steps.byte().is_multiple_of(8) && written.len() < 64 {
         // Long ones too, so that there is more than one segment.
         let mut group = steps.piece().repeat(1 + steps.below(16));
-        if let Some((_, place)) = log.append_placed(&mut group.clone()) {
+        if let Some((_, place)) = log.append_placed(&mut group.clone(), Durability::Synced) {
             written.push((place, std::mem::take(&mut group)));
         }
         if steps.byte().is_multiple_of(2) {
