@@ -24,16 +24,15 @@ use whinchat_store::{
 use whinchat_transport::{DetachedListener, Endpoint, ListenError, ListenOptions, Peer, Stream};
 
 use crate::{
-    access::LoginRequired,
     admin::{Admin, Readiness},
     clock::Clock,
     commons::Commons,
-    config::{Auto, Config, ListenerConfig, LoopbackAddr},
+    config::{Ack, Auto, Config, ListenerConfig, LoopbackAddr},
     core::{keys::ShardId, mail::Mail},
     hooks::{Authenticate, Authorize, Intercept, installed::Hooks},
     metrics::Metrics,
     restoration::Restoration,
-    settings::Settings,
+    settings::{Settings, SettingsError},
     shard::{
         Shard,
         accept::Accepting,
@@ -244,10 +243,11 @@ impl Broker {
                 .set_intercept(intercept)
                 .map_err(|filter| StartError::InterestInvalid { filter })?;
         }
-        let settings = Settings::new(&self.config, self.hooks.has_authenticator())?;
+        let log_is_awaited = self.log.is_some();
+        let has_authenticator = self.hooks.has_authenticator();
+        let settings = Settings::new(&self.config, has_authenticator, log_is_awaited)?;
         let shards = shards(&self.config);
         let metrics = Arc::new(Metrics::new(shards));
-        let log_is_awaited = self.log.is_some();
         let log = self
             .log
             .take()
@@ -396,6 +396,12 @@ impl BrokerHandle {
         client
     }
 
+    /// When acks leave, unless their topic says otherwise.
+    #[must_use]
+    pub fn ack(&self) -> Ack {
+        self.0.commons.settings().acks.broker()
+    }
+
     /// All metrics, as Prometheus reads them.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -419,12 +425,12 @@ impl BrokerHandle {
     ///
     /// # Errors
     ///
-    /// If a listener of the new configuration would be open to the network without a login; then the
-    /// old one stays in force.
-    pub fn reload(&self, config: &Config) -> Result<(), LoginRequired> {
-        self.0
-            .commons
-            .set_settings(Settings::new(config, self.0.has_authenticator)?);
+    /// If a listener of the new configuration would be open to the network without a login, or its acks would wait for a store that this broker
+    /// does not have; then the old one stays in force.
+    pub fn reload(&self, config: &Config) -> Result<(), SettingsError> {
+        let commons = &self.0.commons;
+        let settings = Settings::new(config, self.0.has_authenticator, commons.log_is_awaited)?;
+        commons.set_settings(settings);
         Ok(())
     }
 
@@ -512,9 +518,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A listener would be open to the network without a login.
+    /// The configuration cannot be put in force.
     #[error(transparent)]
-    LoginRequired(#[from] LoginRequired),
+    Settings(#[from] SettingsError),
     /// More listeners than can be numbered.
     #[error("more than 65,535 listeners")]
     TooManyListeners,
@@ -559,7 +565,7 @@ impl StartError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::LoginRequired(_) | Self::TooManyListeners | Self::InterestInvalid { .. } => true,
+            Self::Settings(_) | Self::TooManyListeners | Self::InterestInvalid { .. } => true,
             Self::Listen(_)
             | Self::Admin { .. }
             | Self::Directory(_)

@@ -117,6 +117,7 @@ impl Commons {
         clock: Clock,
     ) -> Self {
         let spill = Arc::new(Spill::new(Arc::clone(&log)));
+        metrics.set_ack(settings.acks.broker());
         Self {
             settings: RwLock::new(Arc::new(settings)),
             subscriptions: SubscriptionIndex::default(),
@@ -151,6 +152,7 @@ impl Commons {
 
     /// Puts new settings in force; every shard takes them over with its next turn.
     pub(crate) fn set_settings(&self, settings: Settings) {
+        self.metrics.set_ack(settings.acks.broker());
         *self.settings.write() = Arc::new(settings);
         for shard in 0..self.shards() {
             self.send_from_outside(ShardId::new(shard), Mail::Reload);

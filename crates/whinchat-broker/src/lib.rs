@@ -15,6 +15,7 @@ macro_rules! planted {
     };
 }
 
+mod ack;
 mod admin;
 mod broker;
 mod clock;
@@ -32,10 +33,12 @@ mod store;
 
 pub use crate::core::checkpoint::Checkpoint;
 pub use crate::core::kept::{Kept, KeptMessage, KeptSession, KeptWill};
+pub use ack::AckWithoutStore;
 pub use admin::Readiness;
 pub use broker::{Broker, BrokerHandle, StartError};
 pub use clock::{Clock, ClockHand};
 pub use limits::{BrokerLimits, Limit, QueueOverflow};
+pub use settings::SettingsError;
 pub use stepped::SteppedBroker;
 pub use store::{Store, UnreadableGroup, check_group, record_name};
 

@@ -21,8 +21,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use prometheus_client::{encoding::text, registry::Registry};
 use whinchat_store::{Log, LogFailure};
+
+use crate::config::Ack;
 
 pub use cell::{
     Counter, Family, Gauge, Histogram, PerLabel, SharedCounter, SharedFamily, TimeCounter,
@@ -49,6 +52,7 @@ pub(crate) struct Sources {
     shards: Box<[Arc<ShardMetrics>]>,
     shared: SharedMetrics,
     log: OnceLock<Arc<dyn Log>>,
+    ack: Mutex<Ack>,
     /// Since the Unix epoch.
     started_seconds: u64,
 }
@@ -69,6 +73,7 @@ impl Metrics {
             shards: (0..shards).map(|_| Arc::default()).collect(),
             shared: SharedMetrics::default(),
             log: OnceLock::new(),
+            ack: Mutex::new(Ack::Memory),
             started_seconds: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
@@ -104,6 +109,11 @@ impl Metrics {
     pub fn set_log(&self, log: Arc<dyn Log>) {
         // A second log of one broker does not exist.
         let _ = self.sources.log.set(log);
+    }
+
+    /// Names the level of acks that is shown.
+    pub fn set_ack(&self, ack: Ack) {
+        *self.sources.ack.lock() = ack;
     }
 
     /// Why the log can commit nothing any more, if that is so.

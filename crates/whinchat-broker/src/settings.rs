@@ -7,6 +7,7 @@ use whinchat_session::{QueueLimits, QueuePolicy, SessionLimits};
 
 use crate::{
     access::{self, LoginRequired},
+    ack::{AckLevels, AckWithoutStore},
     config::Config,
     limits::{BrokerLimits, QueueOverflow},
 };
@@ -19,6 +20,7 @@ pub(crate) struct Settings {
     /// In the order of the configuration; the last one is for connections inside the process.
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) features: Features,
+    pub(crate) acks: AckLevels,
     /// Between two publications below `$SYS`; `None` for none.
     pub(crate) sys_interval: Option<Duration>,
     /// For one step of an authenticator.
@@ -62,6 +64,19 @@ pub(crate) struct Features {
     /// What is declared as text has to be text.
     pub(crate) check_payload_format: bool,
     pub(crate) response_information: Option<Box<str>>,
+    /// Name and value of the User Property that tells the level of `ack`.
+    pub(crate) ack_user_property: Option<(Box<str>, &'static str)>,
+}
+
+/// Why a configuration cannot be put in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A listener would be open to the network without a login.
+    #[error(transparent)]
+    LoginRequired(#[from] LoginRequired),
+    /// An ack would have to wait for a disk that is not there.
+    #[error(transparent)]
+    AckWithoutStore(#[from] AckWithoutStore),
 }
 
 /// Another server, and whether clients are to remember it.
@@ -77,9 +92,14 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// If a listener would be open to the network without a login.
-    pub(crate) fn new(config: &Config, has_authenticator: bool) -> Result<Self, LoginRequired> {
+    /// If a listener would be open to the network without a login, or acks would wait for a store that is not there (`keeps` is false).
+    pub(crate) fn new(
+        config: &Config,
+        has_authenticator: bool,
+        keeps: bool,
+    ) -> Result<Self, SettingsError> {
         let mqtt = &config.mqtt;
+        let acks = AckLevels::new(config, keeps)?;
         let features = Features {
             maximum_qos: QoS::try_from(mqtt.maximum_qos).unwrap_or(QoS::ExactlyOnce),
             retain: mqtt.retain_available,
@@ -88,6 +108,10 @@ impl Settings {
             subscription_identifiers: mqtt.subscription_identifiers_available,
             check_payload_format: mqtt.check_payload_format,
             response_information: mqtt.response_information.as_deref().map(Box::from),
+            ack_user_property: mqtt
+                .ack_user_property
+                .as_deref()
+                .map(|name| (name.into(), acks.broker().word())),
         };
         let mut listeners = Vec::with_capacity(config.listeners.len() + 1);
         for listener in &config.listeners {
@@ -114,6 +138,7 @@ impl Settings {
             limits,
             listeners,
             features,
+            acks,
             sys_interval: config.sys.interval,
             authentication_timeout: config.authentication.timeout,
             moved_to: mqtt.redirect.as_deref().map(|server| MovedTo {

@@ -22,11 +22,11 @@ pub use document::Page;
 pub use error::{ConfigError, Problem};
 pub use load::ENVIRONMENT_PREFIX;
 pub use schema::{
-    Ack, AdminConfig, AuthenticationConfig, Config, GeneralConfig, ListenerConfig, LogConfig,
-    LogFormat, LogLevel, MqttConfig, ShutdownConfig, SysConfig,
+    Ack, AcksConfig, AdminConfig, AuthenticationConfig, Config, GeneralConfig, ListenerConfig,
+    LogConfig, LogFormat, LogLevel, MqttConfig, ShutdownConfig, SysConfig,
 };
 pub use units::{ByteSize, Seconds};
-pub use value::{Auto, LoopbackAddr};
+pub use value::{Auto, Filters, LoopbackAddr};
 
 #[cfg(test)]
 mod tests;

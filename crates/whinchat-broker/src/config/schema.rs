@@ -6,7 +6,7 @@ use whinchat_transport::Endpoint;
 
 use super::{
     row::section,
-    value::{Auto, LoopbackAddr, words},
+    value::{Auto, Filters, LoopbackAddr, words},
 };
 use crate::BrokerLimits;
 
@@ -22,6 +22,8 @@ const HOUR: u64 = 3_600 * SECOND;
 pub struct Config {
     /// Options outside any section.
     pub general: GeneralConfig,
+    /// Topics whose acks leave earlier or later: `[acks]`.
+    pub acks: AcksConfig,
     /// Where clients connect: `[[listener]]`.
     pub listeners: Vec<ListenerConfig>,
     /// What the protocol offers: `[mqtt]`.
@@ -67,6 +69,7 @@ impl Config {
     pub fn embedded() -> Self {
         Self {
             general: GeneralConfig::default(),
+            acks: AcksConfig::default(),
             listeners: Vec::new(),
             mqtt: MqttConfig::default(),
             limits: BrokerLimits::default(),
@@ -84,8 +87,8 @@ section! {
     pub struct GeneralConfig in "" {
         /// The folder for what must survive. With "auto" whinchat serve takes $STATE_DIRECTORY, else /var/lib/whinchat as root, else $XDG_STATE_HOME/whinchat, else $HOME/.local/state/whinchat. With "none" everything is in memory and nothing survives a restart. The flags --data-dir and --ephemeral win over it.
         data_dir: Auto<Option<PathBuf>> = Auto::Auto;
-        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: "memory" is as soon as the effect is in memory. With a data directory it is when the effect is synced to disk, whatever stands here.
-        ack: Ack = Ack::Memory;
+        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: when their effect is in memory, handed to the operating system ("written": it survives the end of the process, and is synced within a second) or on disk ("synced": it survives a loss of power). With "auto" it is "synced" if there is a data directory, else "memory". Single topics may have another level: see [acks].
+        ack: Auto<Ack> = Auto::Auto;
         /// Threads that serve clients. With "auto" as many as the process may use at a time.
         threads: Auto<u16> = Auto::Auto, 1 => 1024;
     }
@@ -94,13 +97,27 @@ section! {
 words! {
     /// What has happened to an effect when its ack leaves.
     pub enum Ack {
-        /// It is in memory.
+        /// It is in memory. If the process ends now, it may be gone.
         Memory = "memory",
+        /// It is handed to the operating system. If the machine loses power within a second, it may be gone.
+        Written = "written",
+        /// It is on disk.
+        Synced = "synced",
     }
     refused {
-        "written": "the level cannot be chosen yet: with a data directory every ack waits until it is synced, without one nothing survives a restart",
-        "synced": "the level cannot be chosen yet: with a data directory every ack waits until it is synced, without one nothing survives a restart",
-        "replicated": "this version has no cluster yet: say ack = \"memory\" and expect nothing to survive a restart",
+        "replicated": "this version has no cluster yet: \"synced\" is the strongest level",
+    }
+}
+
+section! {
+    /// Topics with another level than `ack`. It holds for PUBACK and PUBREC of messages to them; a topic that several lists match has the strongest. All other acks, and what goes out to subscribers, wait for the strongest level that is named anywhere. The filters are looked at one after the other for each message of QoS 1 and 2: keep them few.
+    pub struct AcksConfig in "acks" {
+        /// Messages that a crash may lose.
+        memory: Filters = Filters::default();
+        /// Messages that survive the end of the process. Where messages of both kinds come at the same time, these wait for the sync of the others.
+        written: Filters = Filters::default();
+        /// Messages that survive a loss of power.
+        synced: Filters = Filters::default();
     }
 }
 
@@ -161,6 +178,8 @@ section! {
         shared_subscription_available: bool = true;
         /// Whether a payload that is declared as text (Payload Format Indicator 1) is checked to be UTF-8; one that is not is answered with 0x99.
         check_payload_format: bool = false;
+        /// The name of a User Property with which MQTT 5.0 clients are told the level of `ack` in CONNACK, such as "ack" for ack: synced. With "none" they are not told.
+        ack_user_property: Option<String> = None;
         /// What clients that ask for Response Information are told: the start of the topics they may use for responses. With "none" they are told nothing.
         response_information: Option<String> = None;
         /// Another server that every client is sent to: its CONNECT is answered with 0x9C and this Server Reference. With "none" clients are served here.

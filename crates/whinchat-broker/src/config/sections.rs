@@ -1,7 +1,7 @@
 //! The list of the sections: walking over them, and finding what was perhaps meant.
 
 use super::{
-    AdminConfig, AuthenticationConfig, Config, GeneralConfig, LogConfig, MqttConfig,
+    AcksConfig, AdminConfig, AuthenticationConfig, Config, GeneralConfig, LogConfig, MqttConfig,
     ShutdownConfig, SysConfig, error::nearest, row::Section,
 };
 use crate::BrokerLimits;
@@ -47,6 +47,7 @@ macro_rules! sections {
 
 sections! {
     general: GeneralConfig,
+    acks: AcksConfig,
     mqtt: MqttConfig,
     limits: BrokerLimits,
     authentication: AuthenticationConfig,

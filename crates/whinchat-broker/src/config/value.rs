@@ -8,6 +8,7 @@ use std::{
 };
 
 use toml::de::DeValue;
+use whinchat_topic::TopicFilterBuf;
 use whinchat_transport::Endpoint;
 
 use super::units::{ByteSize, Seconds, parse_duration, show_duration};
@@ -256,6 +257,54 @@ impl OptionValue for PathBuf {
     }
 }
 
+/// Topic filters, none of them shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters(Vec<TopicFilterBuf>);
+
+impl Filters {
+    /// The filters in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &TopicFilterBuf> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<TopicFilterBuf> for Filters {
+    fn from_iter<I: IntoIterator<Item = TopicFilterBuf>>(filters: I) -> Self {
+        Self(filters.into_iter().collect())
+    }
+}
+
+/// In an environment variable there are commas between them; one that has a comma itself needs a file.
+impl OptionValue for Filters {
+    fn read(given: Given<'_>) -> Result<Self, Refused> {
+        let filter = |text: &str| match TopicFilterBuf::new(text) {
+            Ok(filter) if !text.starts_with("$share/") => Ok(filter),
+            Ok(_) | Err(_) => Err(Refused::NotOfType),
+        };
+        match given {
+            Given::Text("") => Ok(Self::default()),
+            Given::Text(text) => text.split(',').map(filter).collect(),
+            Given::Toml(DeValue::Array(array)) => array
+                .iter()
+                .map(|element| match element.get_ref() {
+                    DeValue::String(text) => filter(text),
+                    _ => Err(Refused::NotOfType),
+                })
+                .collect(),
+            Given::Toml(_) => Err(Refused::NotOfType),
+        }
+    }
+
+    fn show(&self) -> String {
+        let texts = self.0.iter().map(|filter| filter.as_str().into());
+        toml::Value::Array(texts.collect()).to_string()
+    }
+
+    fn expected() -> String {
+        "a list of topic filters that are not shared, such as [\"a/#\", \"b/+/c\"]".to_owned()
+    }
+}
+
 /// An address and port that only this machine can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoopbackAddr(SocketAddr);
@@ -412,6 +461,16 @@ macro_rules! words {
             $($(#[$variant_meta])* $variant,)+
         }
 
+        impl $name {
+            /// As the configuration writes it.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
         impl $crate::config::value::OptionValue for $name {
             fn read(given: $crate::config::value::Given<'_>) -> Result<Self, $crate::config::value::Refused> {
                 match given.word() {
@@ -422,10 +481,7 @@ macro_rules! words {
             }
 
             fn show(&self) -> String {
-                let word = match self {
-                    $(Self::$variant => $word,)+
-                };
-                format!("\"{word}\"")
+                format!("\"{}\"", self.word())
             }
 
             fn expected() -> String {

@@ -539,6 +539,9 @@ impl Granted<'_> {
         {
             properties.set_response_information(information).ok(); // v5 [MQTT-3.1.2-28]
         }
+        if let Some((name, level)) = &features.ack_user_property {
+            properties.add_user_property(name, level).ok();
+        }
         if let Some(data) = self.authentication_data {
             properties.set_authentication_data(data).ok();
         }

@@ -18,7 +18,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 use whinchat_session::Ticket;
-use whinchat_store::LogSegments;
+use whinchat_store::{Durability, LogSegments};
 use whinchat_topic::Cursor;
 
 use super::{keys::ShardId, mail::Mail, message::Message, retained::Source};
@@ -103,6 +103,7 @@ impl Shard {
     /// Called at the start of each turn.
     pub(crate) fn begin_records(&mut self) {
         let commons = Arc::clone(&self.commons);
+        self.records.await_until(self.settings.acks.strongest());
         if let Some(segments) = commons.log.segments() {
             self.records
                 .begin_turn(segments.newest(), commons.spill.is_wanted());
@@ -163,6 +164,8 @@ impl Shard {
         else {
             return;
         };
+        // Whatever acks wait for: what is given up must be superseded on the disk.
+        let awaited = self.records.await_until(Some(Durability::Synced));
         let next = match step {
             Step::Sessions(from) => self.move_sessions(from, target),
             Step::Retained(cursor) => self.move_retained(cursor),
@@ -174,10 +177,12 @@ impl Shard {
                     // A log that nobody else writes to would not remember what it has given up.
                     self.record_numbers();
                 }
+                self.records.await_until(awaited);
                 return;
             }
             Step::AwaitCommit(ticket) => Step::AwaitCommit(ticket),
         };
+        self.records.await_until(awaited);
         if !matches!(next, Step::AwaitCommit(_)) {
             self.ready.wake_driver();
         }
@@ -233,10 +238,7 @@ impl Shard {
         }
         match cursor {
             Some(cursor) => Step::Retained(Some(cursor)),
-            None => {
-                self.record_numbers();
-                self.last_step()
-            }
+            None => self.last_step(),
         }
     }
 
@@ -246,7 +248,9 @@ impl Shard {
         self.records.numbers(message, session, mark);
     }
 
-    fn last_step(&self) -> Step {
+    /// The pass of this shard ends with a record that is synced, and with it all that came before.
+    fn last_step(&mut self) -> Step {
+        self.record_numbers();
         Step::AwaitCommit(self.records.last_ticket())
     }
 }

@@ -57,27 +57,35 @@ impl Shard {
         incoming: &IncomingPublish<'_>,
     ) -> Flow {
         let publish = &incoming.publish;
+        let Some(id) = publish.guarantee.packet_id() else {
+            let routed = self.take_publish(slot, session, incoming);
+            // A message without an ack is refused by silence; but a name that is none ends it
+            // (CATALOGUE T-34).
+            if routed.reason == PubAckReason::TopicNameInvalid {
+                self.end_connection(slot, Ending::TopicNameInvalid);
+                return Flow::Stop;
+            }
+            return Flow::Continue;
+        };
+        let level = self.settings.acks.of(incoming.topic.as_str());
+        let others = self.records.await_until(level);
         let routed = self.take_publish(slot, session, incoming);
-        if routed.has_no_room && !self.slots[slot as usize].engine.version().is_v5() {
-            // 3.x has no way to say no. Without an ack it sends the message again when it is back.
-            self.end_connection(slot, Ending::QueueFull);
-            return Flow::Stop;
-        }
-        match (publish.guarantee.packet_id(), routed.reason) {
-            (Some(id), reason) => self.answer(slot, routed.ticket, |engine, now, state, wire| {
-                let acknowledged = engine.acknowledge(now, state, id, reason, routed.ticket, wire);
+        // 3.x has no way to say no. Without an ack it sends the message again when it is back.
+        let is_taken = !routed.has_no_room || self.slots[slot as usize].engine.version().is_v5();
+        if is_taken {
+            let (reason, ticket) = (routed.reason, routed.ticket);
+            self.answer(slot, ticket, |engine, now, state, wire| {
+                let acknowledged = engine.acknowledge(now, state, id, reason, ticket, wire);
                 debug_assert!(
                     acknowledged.is_ok(),
                     "the engine has just asked for this answer"
                 );
-            }),
-            // A message without an ack is refused by silence; but a name that is none ends it
-            // (CATALOGUE T-34).
-            (None, PubAckReason::TopicNameInvalid) => {
-                self.end_connection(slot, Ending::TopicNameInvalid);
-                return Flow::Stop;
-            }
-            (None, _) => {}
+            });
+        }
+        self.records.await_until(others);
+        if !is_taken {
+            self.end_connection(slot, Ending::QueueFull);
+            return Flow::Stop;
         }
         Flow::Continue
     }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use whinchat_codec::{PacketId, QoS};
 use whinchat_session::{Effect, Instant, Ticket};
-use whinchat_store::{RecordKind, record};
+use whinchat_store::{Durability, RecordKind, record};
 
 use self::body::{put_bytes as bytes, put_id, put_number as number, put_text as text};
 use super::{
@@ -100,12 +100,27 @@ pub(crate) struct Records {
     group: Vec<u8>,
     ticket: u64,
     durable_log: bool,
+    /// What the effects that are written now wait for; `None` for nothing.
+    awaited: Option<Durability>,
+    /// How safe what this turn has written so far has to be.
+    durability: Durability,
     clock: Clock,
     /// What is written in this turn lies in this segment of the log or in a later one.
     segment: u64,
     /// Where the messages of this turn are, if that is of interest.
     notes_places: bool,
     notes: Notes,
+}
+
+/// What one turn has written.
+pub(crate) struct Group<'a> {
+    pub(crate) records: &'a mut Vec<u8>,
+    /// How safe it has to be.
+    pub(crate) durability: Durability,
+    /// What waits for it.
+    pub(crate) ticket: Ticket,
+    /// Where its messages are.
+    pub(crate) notes: Notes,
 }
 
 impl Records {
@@ -115,6 +130,8 @@ impl Records {
             group: Vec::new(),
             ticket: 1,
             durable_log: enabled,
+            awaited: Some(Durability::Synced),
+            durability: Durability::Written,
             clock,
             segment: 0,
             notes_places: false,
@@ -126,6 +143,11 @@ impl Records {
     pub(crate) fn begin_turn(&mut self, segment: u64, notes_places: bool) {
         self.segment = segment;
         self.notes_places = notes_places;
+    }
+
+    /// From now on effects wait until they are as safe as this, or with `None` for nothing. The answer is what they waited for before.
+    pub(crate) fn await_until(&mut self, awaited: Option<Durability>) -> Option<Durability> {
+        std::mem::replace(&mut self.awaited, awaited)
     }
 
     /// Bytes that this turn has written so far.
@@ -147,11 +169,16 @@ impl Records {
         self.group.is_empty()
     }
 
-    /// Ends the turn: the group to append, the ticket that waits for it, and where its messages are.
-    pub(crate) fn end_turn(&mut self) -> (&mut Vec<u8>, Ticket, Notes) {
+    /// Ends the turn: the group to append.
+    pub(crate) fn end_turn(&mut self) -> Group<'_> {
         let ticket = Ticket::new(self.ticket);
         self.ticket += 1;
-        (&mut self.group, ticket, std::mem::take(&mut self.notes))
+        Group {
+            durability: std::mem::replace(&mut self.durability, Durability::Written),
+            records: &mut self.group,
+            ticket,
+            notes: std::mem::take(&mut self.notes),
+        }
     }
 
     fn write(
@@ -164,6 +191,10 @@ impl Records {
             return Ticket::NONE;
         }
         record::write(&mut self.group, kind, VERSION, partition, body);
+        let Some(awaited) = self.awaited else {
+            return Ticket::NONE;
+        };
+        self.durability = self.durability.max(awaited);
         Ticket::new(self.ticket)
     }
 

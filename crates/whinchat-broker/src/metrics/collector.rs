@@ -29,8 +29,12 @@ impl prometheus_client::collector::Collector for Collector {
         for row in PROCESS {
             encode(&mut encoder, row, &[&self.0])?;
         }
-        let mut info = encoder.encode_descriptor(BUILD.0, BUILD.1, None, MetricType::Info)?;
-        info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+        let ack = self.0.ack.lock().word();
+        for ((name, help, label), value) in INFOS.iter().zip([ack, env!("CARGO_PKG_VERSION")]) {
+            let mut info = encoder.encode_descriptor(name, help, None, MetricType::Info)?;
+            info.encode_info(&[(*label, value)])?;
+        }
+        Ok(())
     }
 }
 
@@ -162,7 +166,15 @@ const PROCESS: &[Row<Sources>] = &[
     },
 ];
 
-const BUILD: (&str, &str) = ("build", "The version of the broker.");
+/// Name, help and label of what is a text.
+const INFOS: [(&str, &str, &str); 2] = [
+    (
+        "ack",
+        "When acks leave, unless their topic says otherwise.",
+        "level",
+    ),
+    ("build", "The version of the broker.", "version"),
+];
 
 impl Sources {
     fn log(&self) -> Option<&dyn Log> {
@@ -209,16 +221,16 @@ pub(super) fn descriptions() -> Vec<Description> {
             }
         })
     }
-    let build = Description {
-        name: format!("whinchat_{}_info", BUILD.0),
+    let infos = INFOS.iter().map(|(name, help, label)| Description {
+        name: format!("whinchat_{name}_info"),
         kind: "info",
-        label: Some("version"),
-        help: BUILD.1,
-    };
+        label: Some(label),
+        help,
+    });
     described(ShardMetrics::ROWS)
         .chain(described(SharedMetrics::ROWS))
         .chain(described(PROCESS))
-        .chain([build])
+        .chain(infos)
         .collect()
 }
 

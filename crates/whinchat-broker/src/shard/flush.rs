@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
-use whinchat_store::{Durability, Lsn};
+use whinchat_store::Lsn;
 
 use super::{Life, Shard, slot::Phase};
 use crate::{
@@ -53,18 +53,18 @@ impl Shard {
         if self.records.is_empty() {
             return;
         }
-        let (group, ticket, notes) = self.records.end_turn();
+        let group = self.records.end_turn();
         let lsn = match self.commons.log.segments() {
-            Some(segments) => match segments.append_placed(group, Durability::Synced) {
+            Some(segments) => match segments.append_placed(group.records, group.durability) {
                 Some((lsn, place)) => {
-                    self.spilling.note(ticket, place, notes);
+                    self.spilling.note(group.ticket, place, group.notes);
                     lsn
                 }
                 None => Lsn::NEVER,
             },
-            None => self.commons.log.append(self.id.position(), group),
+            None => self.commons.log.append(self.id.position(), group.records),
         };
-        self.appended.push_back((ticket, lsn));
+        self.appended.push_back((group.ticket, lsn));
     }
 
     /// Sends the answers that waited for what is committed by now; false if there were none.

@@ -194,15 +194,25 @@ mod errors {
 
     #[test]
     fn an_ack_level_that_cannot_be_chosen_is_refused_with_the_reason() {
-        for level in ["synced", "written"] {
-            expect_error(
-                &format!("ack = \"{level}\"\n"),
-                &format!(
-                    "whinchat.toml:1: ack = \"{level}\": the level cannot be chosen yet: with a data directory every ack \
-                     waits until it is synced, without one nothing survives a restart"
-                ),
+        expect_error(
+            "ack = \"replicated\"\n",
+            "whinchat.toml:1: ack = \"replicated\": this version has no cluster yet: \"synced\" is the strongest level",
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_of_topic_filters_is_none() {
+        for value in ["\"a\"", "[1]", "[\"a/#/b\"]", "[\"\"]", "[\"$share/g/a\"]"] {
+            let text = format!("[acks]\nmemory = {value}\n");
+            let error = Config::parse("t", &text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("t:2: acks.memory = ")
+                    && error.contains("a list of topic filters that are not shared"),
+                "{error}"
             );
         }
+        let config = Config::parse("t", "[acks]\nmemory = [\"a,b\", \"c/#\"]").unwrap();
+        assert_eq!(config.acks.memory.iter().count(), 2);
     }
 
     #[test]

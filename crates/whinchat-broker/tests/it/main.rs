@@ -13,6 +13,7 @@ mod log_lines;
 mod open_log;
 mod peer;
 
+mod ack_levels;
 mod authentication;
 mod authorization;
 mod bad_input;

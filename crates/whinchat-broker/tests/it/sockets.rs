@@ -188,6 +188,6 @@ fn a_listener_open_to_the_network_needs_a_login() {
         .listen(Endpoint::tcp("0.0.0.0", 0))
         .start()
         .unwrap_err();
-    assert!(matches!(error, StartError::LoginRequired(_)), "{error:?}");
+    assert!(matches!(error, StartError::Settings(_)), "{error:?}");
     assert!(error.is_configuration());
 }

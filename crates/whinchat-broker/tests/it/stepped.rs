@@ -99,29 +99,34 @@ impl Scene {
         }
     }
 
-    /// All that has arrived; `None` behind the last packet is the end of the stream.
+    /// As [`received`].
     pub(crate) fn received(&mut self, stream: &mut Stream) -> Vec<Option<Packet>> {
-        let mut bytes = BytesMut::new();
-        let mut piece = [0; 4096];
-        let mut cx = Context::from_waker(Waker::noop());
-        let is_closed = loop {
-            match stream.poll_read(&mut cx, &mut piece) {
-                Poll::Ready(Ok(0) | Err(_)) => break true,
-                Poll::Ready(Ok(count)) => bytes.put_slice(&piece[..count]),
-                Poll::Pending => break false,
-            }
-        };
-        let mut packets = Vec::new();
-        let mut rest = &bytes[..];
-        while let Some((packet, len)) =
-            decode(rest, V5, &DecodeLimits::default()).expect("a broker sends packets")
-        {
-            packets.push(Some(packet.to_owned()));
-            rest = &rest[len..];
-        }
-        packets.extend(is_closed.then_some(None));
-        packets
+        received(stream)
     }
+}
+
+/// All that has arrived; `None` behind the last packet is the end of the stream.
+pub(crate) fn received(stream: &mut Stream) -> Vec<Option<Packet>> {
+    let mut bytes = BytesMut::new();
+    let mut piece = [0; 4096];
+    let mut cx = Context::from_waker(Waker::noop());
+    let is_closed = loop {
+        match stream.poll_read(&mut cx, &mut piece) {
+            Poll::Ready(Ok(0) | Err(_)) => break true,
+            Poll::Ready(Ok(count)) => bytes.put_slice(&piece[..count]),
+            Poll::Pending => break false,
+        }
+    };
+    let mut packets = Vec::new();
+    let mut rest = &bytes[..];
+    while let Some((packet, len)) =
+        decode(rest, V5, &DecodeLimits::default()).expect("a broker sends packets")
+    {
+        packets.push(Some(packet.to_owned()));
+        rest = &rest[len..];
+    }
+    packets.extend(is_closed.then_some(None));
+    packets
 }
 
 /// Sends a packet before the broker has its next turn.

@@ -151,6 +151,7 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         Auto::Set(place) => place.clone(),
         Auto::Auto => None,
     };
+    let acks = config.acks.clone();
     let broker = match Broker::builder().config(config).start() {
         Ok(broker) => broker,
         Err(error) if error.is_configuration() => return Exit::Usage.with_error(error),
@@ -168,6 +169,8 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         broker.local_endpoints(),
         broker.admin_address(),
         data.as_deref(),
+        broker.ack(),
+        &acks,
     )) != Exit::Ok
     {
         return Exit::Runtime;

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path};
 
+use whinchat_broker::config::{Ack, AcksConfig};
 use whinchat_transport::Endpoint;
 
 /// One line per listener, what is kept, where the admin port is, and two commands to try.
@@ -9,20 +10,34 @@ pub(super) fn text(
     listeners: &[Endpoint],
     admin: Option<SocketAddr>,
     data: Option<&Path>,
+    ack: Ack,
+    acks: &AcksConfig,
 ) -> String {
     let mut text = format!("whinchat {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         line(&mut text, format_args!("listening on {listener}"));
     }
     match data {
-        Some(path) => line(
-            &mut text,
-            format_args!(
-                "store: {}, synced before it is acknowledged",
-                path.display()
-            ),
-        ),
+        Some(path) => {
+            let when = match ack {
+                Ack::Memory => "acknowledged from memory, written and synced within a second",
+                Ack::Written => "written before it is acknowledged, synced within a second",
+                _ => "synced before it is acknowledged",
+            };
+            line(&mut text, format_args!("store: {}, {when}", path.display()));
+        }
         None => text.push_str("store: memory, nothing survives a restart\n"),
+    }
+    for (level, filters) in [
+        (Ack::Memory, &acks.memory),
+        (Ack::Written, &acks.written),
+        (Ack::Synced, &acks.synced),
+    ] {
+        let topics: Vec<_> = filters.iter().map(|filter| filter.as_str()).collect();
+        if !topics.is_empty() {
+            let topics = topics.join(", ");
+            line(&mut text, format_args!("ack of {topics}: {}", level.word()));
+        }
     }
     if let Some(address) = admin {
         line(
@@ -75,6 +90,8 @@ fn program() -> String {
 
 #[cfg(test)]
 mod tests {
+    use whinchat_broker::config::Config;
+
     use super::*;
 
     #[test]
@@ -85,10 +102,8 @@ mod tests {
             Endpoint::tcp("::1", 1883),
         ];
         let admin = Some(SocketAddr::from(([127, 0, 0, 1], 9883)));
-        let kept = text(&listeners, admin, Some(Path::new("/var/lib/w")));
-        let line = "store: /var/lib/w, synced before it is acknowledged";
-        assert!(kept.lines().any(|own| own == line), "{kept}");
-        let text = text(&listeners, admin, None);
+        let all = AcksConfig::default();
+        let text = text(&listeners, admin, None, Ack::Memory, &all);
         for line in [
             "listening on unix:/run/w.sock",
             "listening on mqtt://0.0.0.0:1884",
@@ -102,7 +117,34 @@ mod tests {
     }
 
     #[test]
+    fn the_level_of_acks_is_told() {
+        let config =
+            Config::parse("test", "[acks]\nmemory = [\"a/#\", \"b\"]").expect("a configuration");
+        let path = Some(Path::new("/var/lib/w"));
+        for (ack, line) in [
+            (Ack::Synced, "synced before it is acknowledged"),
+            (
+                Ack::Written,
+                "written before it is acknowledged, synced within a second",
+            ),
+            (
+                Ack::Memory,
+                "acknowledged from memory, written and synced within a second",
+            ),
+        ] {
+            let text = text(&[], None, path, ack, &config.acks);
+            assert!(
+                text.contains(&format!("\nstore: /var/lib/w, {line}\n")),
+                "{text}"
+            );
+            assert!(text.contains("\nack of a/#, b: memory\n"), "{text}");
+        }
+    }
+
+    #[test]
     fn without_a_port_there_is_nothing_to_try() {
-        assert!(!text(&[Endpoint::unix("/run/w.sock")], None, None).contains("try it"));
+        let listeners = [Endpoint::unix("/run/w.sock")];
+        let text = text(&listeners, None, None, Ack::Memory, &AcksConfig::default());
+        assert!(!text.contains("try it"), "{text}");
     }
 }
