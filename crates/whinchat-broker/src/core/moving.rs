@@ -54,11 +54,16 @@ impl Passes {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Begins a pass if it is time for one: from which segment on everything is to lie.
-    fn begin(&self, segments: &dyn LogSegments, shards: usize) -> Option<u64> {
+    /// Begins a pass if it is time for one: from which segment on everything is to lie. Where room `is_missing`, it is time as soon as something can be given up.
+    fn begin(&self, segments: &dyn LogSegments, shards: usize, is_missing: bool) -> Option<u64> {
         let mut pass = self.pass.lock();
         let (needed, newest) = (segments.needed(), segments.newest());
-        let is_time = needed > SEGMENTS_MIN.max(pass.needed_after * 2) && newest > pass.ended_in;
+        let most = if is_missing {
+            1
+        } else {
+            SEGMENTS_MIN.max(pass.needed_after * 2)
+        };
+        let is_time = needed > most && newest > pass.ended_in;
         if pass.shards_left > 0 || !is_time {
             return None;
         }
@@ -120,7 +125,11 @@ impl Shard {
         let Some(segments) = commons.log.segments().filter(|_| self.id.position() == 0) else {
             return;
         };
-        if let Some(target) = commons.passes.begin(segments, commons.shards()) {
+        if let Some(target) =
+            commons
+                .passes
+                .begin(segments, commons.shards(), self.room.is_missing())
+        {
             tracing::debug!(
                 target,
                 needed = segments.needed(),

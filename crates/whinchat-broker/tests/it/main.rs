@@ -23,6 +23,7 @@ mod connect;
 mod cuts;
 mod docs;
 mod flow;
+mod full_store;
 mod intercept;
 mod limits;
 mod long_queues;

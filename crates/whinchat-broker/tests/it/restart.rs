@@ -15,11 +15,14 @@ use crate::peer::{
 };
 
 /// A broker on a disk in memory, and time that stands still.
-struct Lives {
-    disk: SimulatedDisk,
+pub(crate) struct Lives {
+    pub(crate) disk: SimulatedDisk,
     clock: Clock,
-    hand: ClockHand,
+    pub(crate) hand: ClockHand,
 }
+
+/// The size of a segment of the log.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 
 impl Lives {
     fn new() -> Self {
@@ -31,9 +34,9 @@ impl Lives {
         }
     }
 
-    fn start(&self) -> BrokerHandle {
+    pub(crate) fn start(&self) -> BrokerHandle {
         let mut options = DurableLogOptions::default();
-        options.segment_bytes = 64 << 10;
+        options.segment_bytes = SEGMENT_BYTES;
         Broker::builder()
             .threads(2)
             .clock(self.clock.clone())
@@ -60,7 +63,7 @@ impl Lives {
 }
 
 /// Plays a scene that begins with a new broker.
-async fn on_a_store(scene: impl AsyncFn(Lives, BrokerHandle)) {
+pub(crate) async fn on_a_store(scene: impl AsyncFn(Lives, BrokerHandle)) {
     let lives = Lives::new();
     let broker = lives.start();
     scene(lives, broker).await;
@@ -274,40 +277,6 @@ async fn subscriptions_keep_their_options_and_groups_their_members() {
         let (mut member, _) = Peer::connected_with(&broker, connect_durable(V5, "member")).await;
         member.take_payloads(&["before", "after"]).await;
         member.receive_nothing().await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_what_must_survive_and_nothing_else_until_there_is_room() {
-    on_a_store(async |lives, broker| {
-        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
-        reader.subscribe("a/#", QoS::AtLeastOnce).await;
-        let mut writer = Peer::connected(&broker, V5, "writer").await;
-        let mut old_writer = Peer::connected(&broker, V311, "old-writer").await;
-        lives.disk.set_capacity(Some(lives.disk.used_bytes()));
-        let body = "x".repeat(2_000);
-        let mut taken = 0;
-        while !writer.publish_acked("a/b", &body).await.reason.is_error() {
-            reader.take_payloads(&[&body]).await;
-            taken += 1;
-            assert!(taken < 1_000, "the disk never fills up");
-        }
-        // What needs no store goes on, and so does what empties queues.
-        writer.publish_read(publish("a/b", "QoS 0")).await;
-        reader.take_payloads(&["QoS 0"]).await;
-        assert!(!writer.publish_acked("nobody", "x").await.reason.is_error());
-        // A publisher that cannot be told waits.
-        old_writer
-            .send(publish("a/b", "waited").at_least_once(7))
-            .await;
-        reader.receive_nothing().await;
-        lives.disk.set_capacity(None);
-        assert_eq!(old_writer.receive().await, puback(7));
-        reader.take_payloads(&["waited"]).await;
-        while writer.publish_acked("a/b", "again").await.reason.is_error() {}
-        reader.take_payloads(&["again"]).await;
-        drop(broker);
     })
     .await;
 }

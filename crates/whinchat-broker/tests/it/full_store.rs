@@ -1,0 +1,73 @@
+//! A store without room for more: T-118, and L-20 where it is about the disk.
+
+use std::time::Duration;
+
+use whinchat_codec::{Packet, QoS};
+
+use crate::{
+    peer::{Peer, Refine, V5, V311, connect_durable, puback, publish},
+    restart::{SEGMENT_BYTES, on_a_store},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_what_must_survive_and_nothing_else_until_there_is_room() {
+    on_a_store(async |lives, broker| {
+        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
+        reader.subscribe("a/#", QoS::AtLeastOnce).await;
+        let mut writer = Peer::connected(&broker, V5, "writer").await;
+        let mut old_writer = Peer::connected(&broker, V311, "old-writer").await;
+        lives.disk.set_capacity(Some(lives.disk.used_bytes()));
+        let body = "x".repeat(2_000);
+        let mut taken = 0;
+        while !writer.publish_acked("a/b", &body).await.reason.is_error() {
+            reader.take_payloads(&[&body]).await;
+            taken += 1;
+            assert!(taken < 1_000, "the disk never fills up");
+        }
+        // What needs no store goes on, and so does what empties queues.
+        writer.publish_read(publish("a/b", "QoS 0")).await;
+        reader.take_payloads(&["QoS 0"]).await;
+        assert!(!writer.publish_acked("nobody", "x").await.reason.is_error());
+        // A publisher that cannot be told waits.
+        old_writer
+            .send(publish("a/b", "waited").at_least_once(7))
+            .await;
+        reader.receive_nothing().await;
+        lives.disk.set_capacity(None);
+        assert_eq!(old_writer.receive().await, puback(7));
+        reader.take_payloads(&["waited"]).await;
+        while writer.publish_acked("a/b", "again").await.reason.is_error() {}
+        reader.take_payloads(&["again"]).await;
+        drop(broker);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_of_what_nobody_needs_is_cleared() {
+    on_a_store(async |lives, broker| {
+        // Less than a log has before it is written anew for its length alone.
+        lives.disk.set_capacity(Some(3 * SEGMENT_BYTES));
+        let mut writer = Peer::connected(&broker, V5, "writer").await;
+        let body = "x".repeat(4_000);
+        for number in 0..20 * SEGMENT_BYTES / 4_000 {
+            let mut tries = 0;
+            loop {
+                writer
+                    .send(publish("state", &body).at_least_once(1).retained())
+                    .await;
+                let Packet::PubAck(puback) = writer.receive().await else {
+                    panic!("no PUBACK for message {number}");
+                };
+                if !puback.reason.is_error() {
+                    break;
+                }
+                lives.hand.advance(Duration::from_secs(1));
+                tries += 1;
+                assert!(tries < 10_000, "message {number} finds no room");
+            }
+        }
+        drop(broker);
+    })
+    .await;
+}
