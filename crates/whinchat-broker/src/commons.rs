@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     core::{
         full_sessions::FullSessions,
+        full_store::Share,
         groups::{Groups, Membership},
         keys::{SessionKey, ShardId, SubscriberKey, partition_of},
         mail::{Mail, SlotKey},
@@ -58,6 +59,7 @@ pub(crate) struct Commons {
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
     pub(crate) memory: Memory,
+    pub(crate) share: Share,
     pub(crate) passes: Passes,
     pub(crate) spill: Arc<Spill>,
     /// Told again and again once the log has failed.
@@ -135,6 +137,7 @@ impl Commons {
             clock,
             counts: Counts::default(),
             memory: Memory::default(),
+            share: Share::default(),
             passes: Passes::default(),
             spill,
             log_failed: Notify::new(),

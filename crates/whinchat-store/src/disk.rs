@@ -43,6 +43,12 @@ pub trait Disk: Send + Sync {
     /// What the operating system answers.
     fn sync_names(&self) -> io::Result<()>;
 
+    /// How many bytes the volume has in all, used or not; `None` if there is no bound.
+    ///
+    /// # Errors
+    /// What the operating system answers.
+    fn volume_bytes(&self) -> io::Result<Option<u64>>;
+
     /// Where a file is, for messages.
     fn describe(&self, name: &str) -> String;
 }

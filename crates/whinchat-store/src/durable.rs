@@ -291,8 +291,16 @@ impl LogSegments for DurableLog {
         self.shared.segments.lock().needed()
     }
 
+    fn needed_bytes(&self) -> u64 {
+        self.shared.segments.lock().needed_bytes()
+    }
+
     fn bytes(&self) -> u64 {
         self.shared.segments.lock().bytes()
+    }
+
+    fn volume_bytes(&self) -> Option<u64> {
+        self.shared.disk.volume_bytes().ok().flatten()
     }
 
     fn release(&self, segment: u64) {

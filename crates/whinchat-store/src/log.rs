@@ -131,8 +131,14 @@ pub trait LogSegments: Send + Sync {
     /// How many segments are needed.
     fn needed(&self) -> usize;
 
+    /// Bytes of the files of the segments that are needed.
+    fn needed_bytes(&self) -> u64;
+
     /// Bytes of all files, those that wait for their next use included.
     fn bytes(&self) -> u64;
+
+    /// Bytes of the volume that the files lie on, used or not; `None` if it has no bound, or does not say.
+    fn volume_bytes(&self) -> Option<u64>;
 
     /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed. A restart knows of it when
     /// the next group is committed.

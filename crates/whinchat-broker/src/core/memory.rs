@@ -49,6 +49,7 @@ impl Shard {
         if self.id.position() == 0 && self.watch.due.is_none_or(|due| due <= self.now) {
             self.watch.due = Some(self.now.saturating_add(BETWEEN_LOOKS));
             self.look_at_memory();
+            self.look_at_share();
             self.look_at_sessions();
         }
         self.memory_is_full = self.commons.memory.is_full.load(Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use whinchat_broker::{Limit, metrics::ShardMetrics};
 use whinchat_codec::{Packet, QoS};
 
 use crate::{
@@ -67,6 +68,44 @@ async fn a_disk_that_is_full_of_what_nobody_needs_is_cleared() {
                 assert!(tries < 10_000, "message {number} finds no room");
             }
         }
+        drop(broker);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_has_its_share_of_the_volume_refuses_until_queues_are_shorter() {
+    on_a_store(async |lives, broker| {
+        let capacity = 30 * SEGMENT_BYTES;
+        lives.disk.set_capacity(Some(capacity));
+        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
+        reader.subscribe("a", QoS::AtLeastOnce).await;
+        reader.disconnect().await;
+        let mut writer = Peer::connected(&broker, V5, "writer").await;
+        let body = "x".repeat(4_000);
+        let mut taken = 0;
+        while !writer.publish_acked("a", &body).await.reason.is_error() {
+            lives.hand.advance(Duration::from_secs(1));
+            taken += 1;
+        }
+        let hits = |shard: &ShardMetrics| shard.limit_hits.of(Limit::StorePercent).value();
+        assert!(broker.metrics().sum(hits) > 0);
+        let live = taken * 4_000;
+        assert!(
+            (capacity / 2..capacity * 9 / 10).contains(&live),
+            "{live} of {capacity} bytes"
+        );
+        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
+        for _ in 0..taken {
+            reader.take_payloads(&[&body]).await;
+        }
+        let mut tries = 0;
+        while writer.publish_acked("a", "again").await.reason.is_error() {
+            lives.hand.advance(Duration::from_secs(1));
+            tries += 1;
+            assert!(tries < 10_000, "there is no room again");
+        }
+        reader.take_payloads(&["again"]).await;
         drop(broker);
     })
     .await;

@@ -317,6 +317,11 @@ impl Disk for Directory {
         Ok(rustix::fs::fsync(&*self.folder)?)
     }
 
+    fn volume_bytes(&self) -> io::Result<Option<u64>> {
+        let volume = rustix::fs::fstatvfs(&*self.folder)?;
+        Ok(Some(volume.f_blocks.saturating_mul(volume.f_frsize)))
+    }
+
     fn describe(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
     }

@@ -387,6 +387,10 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn volume_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(self.state().capacity_bytes)
+    }
+
     fn describe(&self, name: &str) -> String {
         name.to_owned()
     }

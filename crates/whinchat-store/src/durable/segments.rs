@@ -71,8 +71,13 @@ impl Segments {
 
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        let needed = self.needed.iter().map(|segment| segment.file.size);
-        needed.chain(self.free.iter().map(|file| file.size)).sum()
+        let free = self.free.iter().map(|file| file.size);
+        self.needed_bytes() + free.sum::<u64>()
+    }
+
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        let sizes = self.needed.iter().map(|segment| segment.file.size);
+        sizes.sum()
     }
 
     pub(crate) fn needed(&self) -> usize {
