@@ -93,7 +93,7 @@ impl Checkpoint {
         };
         // The broker's own topics are said anew after a start.
         commons.retained.read().for_each(|message, source| {
-            if message.publisher != 0 {
+            if !message.is_own() {
                 let entry = (Arc::clone(message), source.cloned());
                 checkpoint.retained.push(entry);
             }

@@ -39,6 +39,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// Whether the broker says it of itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.publisher == 0
+    }
+
     /// Whether the log has it.
     pub(crate) fn is_recorded(&self) -> bool {
         self.segment.load(Ordering::Relaxed) > 0

@@ -230,7 +230,7 @@ impl Shard {
             let kept = &kept;
             let commons = Arc::clone(&self.commons);
             let mut retained = commons.retained.write();
-            let is_own = kept.publisher == 0; // `$SYS` replaces what is there
+            let is_own = kept.is_own(); // `$SYS` replaces what is there
             let has_memory = !self.memory_is_full || is_own || kept.payload.is_empty();
             let source = message.source.take();
             let has_room = !self.room.is_missing() || is_own || kept.payload.is_empty();

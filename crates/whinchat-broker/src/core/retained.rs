@@ -22,6 +22,9 @@ use crate::{
 /// All retained messages.
 pub(crate) struct Retained {
     names: NameIndex<Entry>,
+    /// Those of clients; the broker's own topics are few and bound by nothing.
+    messages: usize,
+    /// Of those.
     bytes: usize,
     /// Counts what was ever set.
     mark: u64,
@@ -79,6 +82,7 @@ impl Retained {
     pub(crate) fn new() -> Self {
         Self {
             names: NameIndex::new(),
+            messages: 0,
             bytes: 0,
             mark: 0,
         }
@@ -94,33 +98,30 @@ impl Retained {
     ) -> Result<u64, NoRoom> {
         let topic = TopicName::from_validated(&message.topic);
         if message.payload.is_empty() {
-            if let Some(old) = self.names.remove(topic) {
-                self.bytes -= old.message.size();
-            }
+            self.remove(topic);
             self.mark += 1;
             return Ok(self.mark);
         }
         let old = self.names.get(topic).map(|old| old.message.size());
-        let bytes = self.bytes - old.unwrap_or(0) + message.size();
-        let limits = &settings.limits;
-        let held_under = |limit: Limit, value: usize, max: u64| {
-            let value = value as u64;
-            if value > max {
-                return Err(NoRoom { limit, value });
-            }
-            Ok(())
-        };
         if old.is_some() && planted!(RetainedNotReplaced) {
             return Ok(self.mark);
         }
-        held_under(Limit::RetainedSize, bytes, settings.retained_bytes)?;
-        if old.is_none() {
-            let messages = self.names.len() + 1;
-            let most = u64::from(limits.retained_messages);
+        if !message.is_own() {
+            let messages = self.messages + usize::from(old.is_none());
+            let bytes = self.bytes - old.unwrap_or(0) + message.size();
+            let held_under = |limit: Limit, value: usize, max: u64| {
+                let value = value as u64;
+                if value > max {
+                    return Err(NoRoom { limit, value });
+                }
+                Ok(())
+            };
+            held_under(Limit::RetainedSize, bytes, settings.retained_bytes)?;
+            let most = u64::from(settings.limits.retained_messages);
             held_under(Limit::RetainedMessages, messages, most)?;
+            (self.messages, self.bytes) = (messages, bytes);
         }
         self.mark += 1;
-        self.bytes = bytes;
         let entry = Entry {
             message: Arc::clone(message),
             source,
@@ -128,6 +129,15 @@ impl Retained {
         };
         self.names.insert(topic, entry);
         Ok(self.mark)
+    }
+
+    fn remove(&mut self, topic: &TopicName) {
+        if let Some(old) = self.names.remove(topic)
+            && !old.message.is_own()
+        {
+            self.messages -= 1;
+            self.bytes -= old.message.size();
+        }
     }
 
     /// Goes on behind the marks of an earlier life.
@@ -174,9 +184,7 @@ impl Retained {
             }
         });
         for message in expired {
-            if let Some(old) = self.names.remove(TopicName::from_validated(&message.topic)) {
-                self.bytes -= old.message.size();
-            }
+            self.remove(TopicName::from_validated(&message.topic));
         }
         cursor
     }
@@ -205,10 +213,12 @@ impl Retained {
         })
     }
 
+    /// Messages of clients.
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.messages
     }
 
+    /// Bytes of those, about.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -139,7 +139,6 @@ async fn a_reader_that_stops_loses_qos_0_messages_and_is_cut() {
 #[tokio::test]
 async fn a_retained_message_that_finds_no_room_is_delivered_and_not_kept() {
     let few = configured(|config| {
-        config.sys.interval = None; // its topics are retained too
         config.limits.retained_messages = 2;
         config.limits.retained_size = Auto::Set(ByteSize::kib(2));
     });
