@@ -60,7 +60,8 @@ pub(crate) struct Replay {
 
 /// A message, or where it is.
 enum Body {
-    Memory(RecordedMessage, Place),
+    /// Apart, so that the table of all messages stays small.
+    Memory(Box<RecordedMessage>, Place),
     Log {
         expires_at: Option<WallTime>,
         size: usize,
@@ -146,7 +147,7 @@ impl Replay {
                 self.bytes += message.size();
                 let old = self
                     .messages
-                    .insert(message.id, Body::Memory(message, place));
+                    .insert(message.id, Body::Memory(Box::new(message), place));
                 self.bytes -= old.as_ref().map_or(0, Body::bytes_in_memory);
             }
             Recorded::Route { message, receivers } => {
@@ -293,7 +294,9 @@ impl Replay {
         // What the format allows was checked when the record was read.
         if let Ok(state) = state {
             let mut last = 0;
-            state.export(|handle, _| last = last.max(handle.message));
+            for handle in state.messages() {
+                last = last.max(handle.message);
+            }
             session.state.replay_state(state, |handle| handle.message);
             self.next_message = self.next_message.max(last + 1);
         }
@@ -301,18 +304,15 @@ impl Replay {
 
     /// Takes out the messages that nobody needs.
     fn sweep(&mut self) {
-        let retained: HashSet<u64> = self
-            .retained
+        let retained = self.retained.values().map(|retained| retained.message);
+        let retained: HashSet<u64> = retained.collect();
+        let queued = self
+            .sessions
             .values()
-            .map(|retained| retained.message)
-            .collect();
-        let mut needed = retained.clone();
-        for session in self.sessions.values() {
-            session.state.export(|handle, _| {
-                needed.insert(handle.message);
-            });
-        }
-        self.messages.retain(|id, _| needed.contains(id));
+            .flat_map(|session| session.state.messages());
+        let queued: HashSet<u64> = queued.map(|handle| handle.message).collect();
+        self.messages
+            .retain(|id, _| queued.contains(id) || retained.contains(id));
         self.messages_after_sweep = self.messages.len();
         let count = |messages: &HashMap<u64, Body>| -> usize {
             messages.values().map(Body::bytes_in_memory).sum()
@@ -339,12 +339,14 @@ impl Replay {
             ..Checkpoint::default()
         };
         self.sweep();
-        for (id, body) in self.messages {
-            checkpoint
-                .messages
-                .insert(id, body.into_stored(id, clock, spill));
-        }
-        for retained in self.retained.into_values() {
+        let messages = self.messages.into_iter();
+        checkpoint.messages = messages
+            .map(|(id, body)| (id, body.into_stored(id, clock, spill)))
+            .collect();
+        // In the order in which they came: topics that are near each other often came together.
+        let mut retained: Vec<Retained> = self.retained.into_values().collect();
+        retained.sort_unstable_by_key(|retained| retained.mark);
+        for retained in retained {
             if let Some(Stored::Memory(message)) = checkpoint.messages.get(&retained.message)
                 && !message.payload.is_empty()
                 && !message.has_expired(now)

@@ -102,6 +102,17 @@ impl<M> SessionState<M> {
 }
 
 impl<M> SessionState<M> {
+    /// The messages that are still to be delivered: those in flight that the peer has not taken over, then those in the queue.
+    pub fn messages(&self) -> impl Iterator<Item = &M> {
+        let sender = self.sender.as_deref();
+        let in_flight = sender.into_iter().flat_map(Sender::slots);
+        let queue = sender.into_iter().flat_map(|sender| sender.queue.iter());
+        in_flight
+            .filter(|slot| slot.state.is_undelivered())
+            .filter_map(|slot| slot.message.as_ref())
+            .chain(queue.map(|queued| &queued.message))
+    }
+
     /// The queued messages behind the first `ahead`, in order: for a driver that puts long queues elsewhere
     /// and brings each message back in [`Message::load`].
     ///

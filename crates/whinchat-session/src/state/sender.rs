@@ -62,6 +62,18 @@ impl Outgoing {
             Self::AwaitSubAck | Self::AwaitUnsubAck | Self::Done => false,
         }
     }
+
+    /// Whether the peer has not taken the message over: it may have to be sent once more.
+    pub(crate) const fn is_undelivered(self) -> bool {
+        match self {
+            Self::AwaitSentCommit | Self::AwaitPubAck | Self::AwaitPubRec => true,
+            Self::AwaitPubRecCommit
+            | Self::AwaitPubComp
+            | Self::AwaitSubAck
+            | Self::AwaitUnsubAck
+            | Self::Done => false,
+        }
+    }
 }
 
 /// One packet id in use.
