@@ -9,7 +9,7 @@ mod simulated;
 use std::{io, sync::Arc};
 
 pub use directory::{DataDirectory, Directory, DirectoryError};
-pub use simulated::{Crash, Fault, SimulatedDisk};
+pub use simulated::{Crash, Fault, Moment, SimulatedDisk};
 
 /// A flat folder of files.
 pub trait Disk: Send + Sync {

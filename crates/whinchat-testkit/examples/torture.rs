@@ -1,15 +1,16 @@
-//! Tortures a broker: `torture PROGRAM [--kills N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
+//! Tortures a broker: `torture PROGRAM [--kills N] [--images N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::{path::Path, process::ExitCode};
 
-use whinchat_testkit::torture::{Recipe, Row, kills, table};
+use whinchat_testkit::torture::{Recipe, Row, images, kills, table};
 
 struct Plan {
     recipe: Recipe,
     only: Option<String>,
     seed: u64,
     kills: u64,
+    images: u64,
 }
 
 impl Plan {
@@ -20,6 +21,7 @@ impl Plan {
             only: None,
             seed: fastrand::u64(..),
             kills: 20,
+            images: 5_000,
         };
         while let Some(arg) = args.next() {
             let value = args.next().ok_or(format!("{arg} takes a value"))?;
@@ -32,8 +34,13 @@ impl Plan {
                 "--only" => plan.only = Some(value),
                 "--seed" => plan.seed = number()?,
                 "--kills" => plan.kills = number()?,
-                "--broker" if value == "mosquitto" => plan.recipe = Recipe::mosquitto(),
+                "--images" => plan.images = number()?,
+                "--broker" if value == "mosquitto" => {
+                    plan.images = 0;
+                    plan.recipe = Recipe::mosquitto();
+                }
                 "--broker" => {
+                    plan.images = 0;
                     plan.recipe.command = value.split_whitespace().map(str::to_owned).collect();
                 }
                 "--config" => plan.recipe.config = value,
@@ -49,6 +56,14 @@ impl Plan {
 
     fn run(&self, folder: &Path) -> Vec<Row> {
         let mut rows = Vec::new();
+        // Another broker is a process, which keeps its disk to itself.
+        if self.wants("images") && self.images > 0 {
+            let (row, found) = images(self.images, self.seed);
+            rows.push(row);
+            if let Some(found) = found {
+                println!("{found}");
+            }
+        }
         if self.wants("kills") {
             rows.push(kills(
                 &self.recipe,

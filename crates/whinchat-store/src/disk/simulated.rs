@@ -182,6 +182,11 @@ impl SimulatedDisk {
     /// Calls `visit` for each moment at which the power may go, in order: with the number of operations that were done, and a way to make
     /// the disk that is left.
     pub fn crashes(&self, mut visit: impl FnMut(usize, &dyn Fn(Crash) -> Self)) {
+        self.moments(|moment| visit(moment.operations, &|crash| moment.after(crash)));
+    }
+
+    /// Calls `visit` for each moment at which the power may go, in order.
+    pub fn moments(&self, mut visit: impl FnMut(&Moment<'_>)) {
         let (start, operations) = {
             let state = self.state();
             (state.start.clone(), state.operations.clone())
@@ -190,11 +195,45 @@ impl SimulatedDisk {
             safe: start,
             unsynced: Vec::new(),
         };
-        visit(0, &|crash| Self::with_image(remains.after(crash)));
-        for (done, operation) in operations.into_iter().enumerate() {
+        let mut done = 0;
+        for operation in operations {
+            visit(&Moment {
+                operations: done,
+                remains: &remains,
+            });
             remains.take(operation);
-            visit(done + 1, &|crash| Self::with_image(remains.after(crash)));
+            done += 1;
         }
+        visit(&Moment {
+            operations: done,
+            remains: &remains,
+        });
+    }
+}
+
+/// A moment at which the power may go.
+pub struct Moment<'a> {
+    operations: usize,
+    remains: &'a Remains,
+}
+
+impl Moment<'_> {
+    /// How many operations were done.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations
+    }
+
+    /// Whether all is safe, so that each crash leaves the same.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.remains.unsynced.is_empty()
+    }
+
+    /// The disk that is left.
+    #[must_use]
+    pub fn after(&self, crash: Crash) -> SimulatedDisk {
+        SimulatedDisk::with_image(self.remains.after(crash))
     }
 }
 

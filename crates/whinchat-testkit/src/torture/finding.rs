@@ -42,7 +42,7 @@ impl fmt::Display for Kind {
 }
 
 /// All that was found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Findings {
     kinds: BTreeMap<Kind, (u64, Vec<String>)>,
 }

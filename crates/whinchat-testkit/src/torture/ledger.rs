@@ -15,6 +15,7 @@ pub(super) const SUBSCRIBERS: usize = 8;
 /// A set of subscribers, one bit each.
 pub(super) type Subscribers = u8;
 
+#[derive(Clone)]
 struct Message {
     topic: String,
     cycle: u32,
@@ -28,7 +29,7 @@ struct Message {
     plain: [u8; SUBSCRIBERS],
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ledger {
     /// The number of the first message that is kept.
     first: u64,
@@ -107,6 +108,20 @@ impl Ledger {
         }
     }
 
+    /// The session of this subscriber has ended: it is owed nothing more.
+    pub(super) fn release(&mut self, subscriber: usize) {
+        for message in &mut self.messages {
+            message.owed &= !(1 << subscriber);
+        }
+    }
+
+    /// One that stands for several has it: who of them, and in which order, is not looked at.
+    pub(super) fn taken(&mut self, subscriber: usize, number: u64) {
+        if let Some(message) = self.message(number) {
+            message.delivered |= 1 << subscriber;
+        }
+    }
+
     pub(super) fn delivered(
         &mut self,
         subscriber: usize,
@@ -151,6 +166,8 @@ impl Ledger {
             findings.add(Kind::Resurrected, who(": it had unsubscribed"));
         }
         let is_first = message.delivered & bit == 0;
+        // What was sent when nobody was subscribed comes late if its publisher repeats it.
+        let has_place = message.owed & bit != 0;
         message.delivered |= bit;
         let plain = &mut message.plain[subscriber];
         *plain = plain.saturating_add(u8::from(!dup));
@@ -166,7 +183,7 @@ impl Ledger {
         }
         if is_first {
             let latest = self.latest[subscriber].entry(topic.to_owned()).or_default();
-            if number < *latest {
+            if number < *latest && has_place {
                 findings.add(
                     Kind::Reordered,
                     format!("#{number} {topic} to s{subscriber} in cycle {cycle}, after #{latest}"),
@@ -279,6 +296,19 @@ mod tests {
         assert_eq!(findings.summary(), "reordered 1");
         ledger.delivered(0, first, "t", AtLeastOnce, true, &mut findings);
         assert_eq!(findings.summary(), "reordered 1");
+    }
+
+    #[test]
+    fn what_is_not_owed_has_no_place_in_the_order() {
+        let mut findings = Findings::default();
+        let mut ledger = Ledger::default();
+        let early = ledger.publish("t", 0, 0);
+        let late = ledger.publish("t", 1, 0);
+        ledger.sent(early);
+        ledger.sent(late);
+        ledger.delivered(0, late, "t", AtLeastOnce, false, &mut findings);
+        ledger.delivered(0, early, "t", AtLeastOnce, false, &mut findings);
+        assert_eq!(findings.count(), 0, "{findings}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Torture: proof that what a broker acknowledges is on its disk.
 //!
 //! Each method treats a broker badly and keeps a book of what it has acknowledged: [`kills`] ends its process without warning.
+//! [`images`] has no process: its broker takes its turns on a disk in memory, and starts on everything that a loss of power may leave there.
 //! A method gives a [`Row`]: what was done how often, and what was found. Any broker that a command line starts can be tortured: see [`Recipe`].
 
 mod client;
 mod finding;
+mod images;
 mod kills;
 mod ledger;
 mod process;
@@ -13,6 +15,7 @@ mod retained;
 mod world;
 
 pub use finding::{Findings, Kind};
+pub use images::{Found, images};
 pub use kills::kills;
 pub use process::{Process, Recipe};
 pub use report::{Progress, Row, table};

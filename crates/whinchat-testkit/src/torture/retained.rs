@@ -12,6 +12,7 @@ struct Value {
 }
 
 /// Retained topics, each with one publisher.
+#[derive(Clone)]
 pub(super) struct Retained {
     /// The first one is sure, unless a later one is in force.
     topics: Vec<VecDeque<Value>>,
