@@ -8,7 +8,7 @@ use super::args::{Output, Peer};
 use super::coordinator;
 use super::failure::Failure;
 use super::load::Load;
-use super::peer::{Kind, mosquitto_version};
+use super::peer::Kind;
 use super::processors::Processors;
 use super::progress::Progress;
 use super::report::Report;
@@ -65,6 +65,7 @@ struct Median {
     received_per_second: Option<f64>,
     latency_us_p50: Option<f64>,
     latency_us_p99: Option<f64>,
+    disk_bytes_per_message: Option<f64>,
     connect_cpu_us_each: Option<f64>,
     bytes_per_connection: Option<f64>,
     own_cpu_seconds_per_million: Option<f64>,
@@ -93,21 +94,8 @@ pub(super) fn run(comparison: Comparison) -> Exit {
 
 impl Comparison {
     fn measure(&self, progress: &Progress) -> Result<Vec<Cell>, Failure> {
-        let program = match &self.broker_program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()?,
-        };
-        let ours = |name, store: Option<&PathBuf>| Kind::Whinchat {
-            name,
-            program: program.clone(),
-            threads: self.broker_threads,
-            store: store.cloned(),
-        };
-        let whinchat = ours("whinchat", self.store.as_ref());
-        let peer = match self.peer {
-            Peer::Mosquitto => Kind::Mosquitto,
-            Peer::Ephemeral => ours("ephemeral", None),
-        };
+        let whinchat = self.ours("whinchat", self.store.as_ref())?;
+        let peer = self.peer()?;
         let mut runs: Vec<Vec<Run>> = self.cells.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {
             for ((scenario, load), runs) in self.cells.iter().zip(&mut runs) {
@@ -135,6 +123,26 @@ impl Comparison {
             .collect())
     }
 
+    fn ours(&self, name: &'static str, store: Option<&PathBuf>) -> Result<Kind, Failure> {
+        let program = match &self.broker_program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        };
+        Ok(Kind::Whinchat {
+            name,
+            program,
+            threads: self.broker_threads,
+            store: store.cloned(),
+        })
+    }
+
+    fn peer(&self) -> Result<Kind, Failure> {
+        match self.peer {
+            Peer::Mosquitto => Ok(Kind::Mosquitto),
+            Peer::Ephemeral => self.ours("ephemeral", None),
+        }
+    }
+
     fn measure_once(
         &self,
         kind: &Kind,
@@ -156,11 +164,15 @@ impl Comparison {
         Ok(Report::new(scenario, &load, &outcome))
     }
 
+    fn peer_version(&self) -> Option<String> {
+        self.peer().ok()?.version()
+    }
+
     fn to_json(&self, cells: &[Cell]) -> String {
         let comparisons = Comparisons {
             whinchat_version: env!("CARGO_PKG_VERSION"),
             peer: self.peer.name(),
-            peer_version: mosquitto_version(),
+            peer_version: self.peer_version(),
             rounds: self.rounds,
             cells,
         };
@@ -171,15 +183,17 @@ impl Comparison {
 
     fn to_text(&self, cells: &[Cell]) -> String {
         let peer = self.peer.name();
-        let version = mosquitto_version().unwrap_or_else(|| "of an unknown version".to_owned());
+        let version = self
+            .peer_version()
+            .unwrap_or_else(|| "of an unknown version".to_owned());
         let mut text = format!(
-            "whinchat {} beside {peer} {version}; medians of {} rounds; CPU in seconds per million received, memory in bytes per connection\n\n",
+            "whinchat {} beside {peer} {version}; medians of {} rounds; CPU in seconds per million received, disk in bytes per message, memory in bytes per connection\n\n",
             env!("CARGO_PKG_VERSION"),
             self.rounds
         );
         let mut table = Table::new([
             "scenario", "CPU", peer, "ratio", "msgs/s", peer, "p50 us", peer, "p99 us", peer,
-            "own CPU", "lost", peer,
+            "disk", peer, "own CPU", "lost", peer,
         ]);
         let mut idle = Table::new([
             "scenario",
@@ -217,6 +231,8 @@ impl Comparison {
                 show(theirs.latency_us_p50),
                 show(ours.latency_us_p99),
                 show(theirs.latency_us_p99),
+                show(ours.disk_bytes_per_message),
+                show(theirs.disk_bytes_per_message),
                 show(ours.own_cpu_seconds_per_million),
                 grouped(cell.faults("whinchat")),
                 grouped(cell.faults(peer)),
@@ -296,6 +312,7 @@ impl Median {
             }),
             latency_us_p50: over(|report| Some(report.latency_us?.p50)),
             latency_us_p99: over(|report| Some(report.latency_us?.p99)),
+            disk_bytes_per_message: over(|report| report.broker?.disk_bytes_per_message),
             connect_cpu_us_each: over(|report| Some(report.broker?.connect_cpu_us_each)),
             bytes_per_connection: over(|report| Some(report.broker?.bytes_per_connection)),
             own_cpu_seconds_per_million: over(|report| report.own_cpu_seconds_per_million),

@@ -56,6 +56,7 @@ pub(super) struct Outcome {
 pub(super) struct Cost {
     pub(super) time: Duration,
     pub(super) broker_cpu: Option<Duration>,
+    pub(super) broker_written_bytes: Option<u64>,
     pub(super) own_cpu: Option<Duration>,
 }
 
@@ -251,7 +252,7 @@ impl Watched {
 /// Measures a phase.
 struct Meter {
     start: Instant,
-    broker: Option<(Process, Duration)>,
+    broker: Option<(Process, Duration, Option<u64>)>,
     own: Option<Duration>,
 }
 
@@ -265,6 +266,7 @@ impl Meter {
                     process
                         .cpu()
                         .map_err(|error| Failure::Process { pid, error })?,
+                    process.written_bytes(),
                 ))
             }
             None => None,
@@ -278,15 +280,19 @@ impl Meter {
 
     fn stop(self) -> Result<Cost, Failure> {
         let time = self.start.elapsed();
-        let broker_cpu = match self.broker {
-            Some((process, before)) => {
+        let (broker_cpu, broker_written_bytes) = match self.broker {
+            Some((process, before, written_before)) => {
                 let pid = process.id();
                 let after = process
                     .cpu()
                     .map_err(|error| Failure::Process { pid, error })?;
-                Some(after.saturating_sub(before))
+                let written = process.written_bytes().zip(written_before);
+                (
+                    Some(after.saturating_sub(before)),
+                    written.map(|(after, before)| after.saturating_sub(before)),
+                )
             }
-            None => None,
+            None => (None, None),
         };
         let own_cpu = self
             .own
@@ -295,6 +301,7 @@ impl Meter {
         Ok(Cost {
             time,
             broker_cpu,
+            broker_written_bytes,
             own_cpu,
         })
     }

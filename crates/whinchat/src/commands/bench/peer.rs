@@ -43,6 +43,14 @@ impl Kind {
         }
     }
 
+    /// What it says its version is.
+    pub(super) fn version(&self) -> Option<String> {
+        match self {
+            Self::Whinchat { .. } => Some(env!("CARGO_PKG_VERSION").to_owned()),
+            Self::Mosquitto => mosquitto_version(),
+        }
+    }
+
     /// Starts it on a free port of the loopback interface and waits until it accepts connections.
     ///
     /// # Errors
@@ -139,7 +147,7 @@ impl Drop for Broker {
 }
 
 /// The version that `program --version` or `-h` tells, for the head of a table.
-pub(super) fn mosquitto_version() -> Option<String> {
+fn mosquitto_version() -> Option<String> {
     let help = Command::new(mosquitto_program()).arg("-h").output().ok()?;
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
     text.lines()

@@ -70,6 +70,15 @@ impl Process {
         })
     }
 
+    /// Bytes that it has caused to be written to disks; `None` where our rights do not show it.
+    pub(super) fn written_bytes(self) -> Option<u64> {
+        let io = self.read("io").ok()?;
+        let line = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"))?;
+        line.trim().parse().ok()
+    }
+
     fn read(self, file: &str) -> io::Result<String> {
         let path = format!("/proc/{}/{file}", self.pid);
         fs::read_to_string(&path)
@@ -127,6 +136,7 @@ mod tests {
         if cfg!(target_os = "linux") {
             Process::own().cpu().unwrap();
             assert!(Process::own().memory().unwrap().bytes() > 0);
+            assert!(Process::own().written_bytes().is_some());
         }
     }
 }

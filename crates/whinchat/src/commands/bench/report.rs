@@ -71,6 +71,8 @@ pub(super) struct Latency {
 pub(super) struct BrokerReport {
     pub(super) cpu_seconds: f64,
     pub(super) cpu_seconds_per_million: Option<f64>,
+    /// Written to disks per message sent, files that were allocated meanwhile included.
+    pub(super) disk_bytes_per_message: Option<f64>,
     pub(super) connect_cpu_us_each: f64,
     pub(super) bytes_per_connection: f64,
     pub(super) memory_bytes_before: u64,
@@ -222,6 +224,9 @@ impl Report {
                     format!("{} s per million received", short(per_million)),
                 );
             }
+            if let Some(bytes) = broker.disk_bytes_per_message.filter(|bytes| *bytes > 0.0) {
+                line("broker disk", format!("{} bytes per message", short(bytes)));
+            }
             line(
                 "broker",
                 format!(
@@ -274,12 +279,20 @@ fn broker(
     connections: u32,
     per_million: impl Fn(Duration) -> Option<f64>,
 ) -> Option<BrokerReport> {
-    let Cost { broker_cpu, .. } = outcome.publish;
+    let Cost {
+        broker_cpu,
+        broker_written_bytes,
+        ..
+    } = outcome.publish;
+    let sent = outcome.sent;
     let (before, connected) = outcome.broker_memory?;
     let connections = f64::from(connections.max(1));
     Some(BrokerReport {
         cpu_seconds: broker_cpu?.as_secs_f64(),
         cpu_seconds_per_million: per_million(broker_cpu?),
+        disk_bytes_per_message: broker_written_bytes
+            .filter(|_| sent > 0)
+            .map(|bytes| bytes as f64 / sent as f64),
         connect_cpu_us_each: outcome.connect.broker_cpu?.as_secs_f64() * 1e6 / connections,
         bytes_per_connection: (connected.bytes() as f64 - before.bytes() as f64) / connections,
         memory_bytes_before: before.bytes(),
