@@ -101,7 +101,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "planted",
-        summary: "plant bugs, each of which a model or a transcript must find",
+        summary: "plant bugs, each of which a model, a transcript or an image of the disk must find",
         usage: planted::USAGE,
         run: planted::run,
     },

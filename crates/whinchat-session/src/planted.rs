@@ -89,6 +89,51 @@ bugs! {
     RetainedNotReplaced
     /// A session goes on beyond its expiry interval.
     SessionNeverExpires
+
+    /// A message is recorded without the first session that gets it.
+    RouteLosesReceiver
+    /// A QoS 2 packet id is recorded after its PUBREC.
+    ReceivedLate
+    /// That a QoS 2 packet id is free again is not recorded.
+    ReleasedNotRecorded
+    /// A QoS 2 PUBLISH leaves before its packet id is committed.
+    SentNotAwaited
+    /// That a PUBREC came is not recorded.
+    PubRecNotRecorded
+    /// A SUBACK does not wait for its subscription.
+    SubAckNotAwaited
+    /// An UNSUBSCRIBE is not recorded.
+    UnsubscribeNotRecorded
+    /// The end of a session is not recorded.
+    SessionEndNotRecorded
+    /// A CONNACK does not wait for its session.
+    ConnAckNotAwaited
+    /// A retained message that is cleared is there again after a start.
+    RetainClearNotRecorded
+    /// The end of a Will is not recorded.
+    WillEndNotRecorded
+    /// A start brings sessions back without what they are owed.
+    SessionWithoutQueue
+    /// A start reads queues back in the wrong order.
+    QueueReadBackwards
+    /// What was routed to a session and is not in its state that was written anew is forgotten.
+    StateForgetsRouted
+    /// The oldest segments are given up before what takes their place is committed.
+    GivenUpTooEarly
+    /// One segment too many is given up.
+    GivenUpTooMany
+    /// A start gives a session its whole expiry interval again.
+    ExpiryBeginsAnew
+    /// After a start what may have been sent goes out without DUP.
+    DupMissingAfterStart
+}
+
+impl Bug {
+    /// It shows only when a broker starts on what an earlier one had stored.
+    #[must_use]
+    pub const fn is_of_the_store(self) -> bool {
+        self as u8 >= Self::RouteLosesReceiver as u8
+    }
 }
 
 /// 0 is none; else one more than the number of the bug.

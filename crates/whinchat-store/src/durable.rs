@@ -341,7 +341,7 @@ impl Shared {
             bytes,
         } = &mut *pending;
         let sync = at_least.max(*durability) == Durability::Synced;
-        match writer.write(&self.segments, chunks, sync) {
+        match writer.write(&self.segments, chunks, sync && !planted!(CommitNotSynced)) {
             Ok(()) => {}
             Err(NotCommitted::Full) => {
                 self.is_full.store(true, Ordering::Relaxed);

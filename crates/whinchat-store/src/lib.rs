@@ -34,11 +34,27 @@
 //! assert!(log.committed() >= lsn);
 //! ```
 
+/// Whether the bug of this name was planted.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is_planted($crate::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 mod delayed;
 pub mod disk;
 mod durable;
 mod log;
 mod memory;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod record;
 mod subscribers;
 

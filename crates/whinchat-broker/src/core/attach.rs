@@ -295,6 +295,9 @@ impl Shard {
                 .expect("found or just made");
             ticket = self.records.session(session);
         }
+        if planted!(ConnAckNotAwaited) {
+            ticket = Ticket::NONE;
+        }
         // Also where the session ends with its connection: a crash must not leave its state as if it were there.
         if let Some(session) = self.sessions.get(session_index)
             && let Some(will) = &session.will

@@ -321,7 +321,9 @@ impl Shard {
                 session.readiness.get_or_insert_default();
             }
             if kept.was_connected && self.records.is_enabled() {
-                session.state.assume_sent();
+                if !planted!(DupMissingAfterStart) {
+                    session.state.assume_sent();
+                }
                 self.records.session_anew(session, &self.commons.groups, 0);
             }
             self.note_fullness(index);

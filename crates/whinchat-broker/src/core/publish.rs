@@ -256,6 +256,7 @@ impl Shard {
                     self.limit_log.note(self.now, &self.metrics, &met);
                     reason = PubAckReason::QuotaExceeded;
                 }
+                Ok(_) if planted!(RetainClearNotRecorded) && kept.payload.is_empty() => {}
                 // What the broker says of itself is said anew after a start.
                 Ok(mark) if commons.log_is_awaited && !is_own => {
                     ticket = ticket.max(self.records.message(kept));

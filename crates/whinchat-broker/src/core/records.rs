@@ -110,6 +110,9 @@ pub(crate) struct Records {
     /// Where the messages of this turn are, if that is of interest.
     notes_places: bool,
     notes: Notes,
+    /// What is held back until the next turn.
+    #[cfg(feature = "planted-bugs")]
+    late: Vec<u8>,
 }
 
 /// What one turn has written.
@@ -136,6 +139,8 @@ impl Records {
             segment: 0,
             notes_places: false,
             notes: Vec::new(),
+            #[cfg(feature = "planted-bugs")]
+            late: Vec::new(),
         }
     }
 
@@ -143,6 +148,8 @@ impl Records {
     pub(crate) fn begin_turn(&mut self, segment: u64, notes_places: bool) {
         self.segment = segment;
         self.notes_places = notes_places;
+        #[cfg(feature = "planted-bugs")]
+        self.group.append(&mut self.late);
     }
 
     /// From now on effects wait until they are as safe as this, or with `None` for nothing. The answer is what they waited for before.
@@ -230,7 +237,7 @@ impl Records {
     ) -> Ticket {
         self.write(ROUTE, 0, |body| {
             number(body, message);
-            for receiver in receivers {
+            for receiver in receivers.skip(usize::from(planted!(RouteLosesReceiver))) {
                 number(body, receiver.session);
                 let shared = receiver.group.is_some();
                 body.push(
@@ -271,6 +278,9 @@ impl Records {
     }
 
     pub(crate) fn session_end(&mut self, partition: u16, session: u64) -> Ticket {
+        if planted!(SessionEndNotRecorded) {
+            return Ticket::NONE;
+        }
         self.write(SESSION_END, partition, |body| number(body, session))
     }
 
@@ -290,6 +300,9 @@ impl Records {
     }
 
     pub(crate) fn unsubscribed(&mut self, session: u64, filter: &str) -> Ticket {
+        if planted!(UnsubscribeNotRecorded) {
+            return Ticket::NONE;
+        }
         self.write(UNSUBSCRIBED, 0, |body| {
             number(body, session);
             text(body, filter);
@@ -319,6 +332,9 @@ impl Records {
     }
 
     pub(crate) fn will_end(&mut self, session: u64) -> Ticket {
+        if planted!(WillEndNotRecorded) {
+            return Ticket::NONE;
+        }
         self.write(WILL_END, 0, |body| number(body, session))
     }
 
@@ -411,11 +427,30 @@ impl Records {
             })
         };
         match effect {
-            Effect::Sent { id, message, .. } => step(SENT, id, Some(message)),
+            Effect::Sent { id, message, .. } => {
+                let ticket = step(SENT, id, Some(message));
+                if planted!(SentNotAwaited) {
+                    Ticket::NONE
+                } else {
+                    ticket
+                }
+            }
             Effect::Acked { id } => step(ACKED, id, None),
+            Effect::PubRecReceived { .. } if planted!(PubRecNotRecorded) => Ticket::NONE,
             Effect::PubRecReceived { id } => step(PUBREC_RECEIVED, id, None),
             Effect::Completed { id } => step(COMPLETED, id, None),
+            #[cfg(feature = "planted-bugs")]
+            Effect::Received { id } if planted!(ReceivedLate) => {
+                let from = self.group.len();
+                self.write(RECEIVED, 0, |body| {
+                    number(body, session);
+                    put_id(body, id);
+                });
+                self.late.extend(self.group.drain(from..));
+                Ticket::NONE
+            }
             Effect::Received { id } => step(RECEIVED, id, None),
+            Effect::Released { .. } if planted!(ReleasedNotRecorded) => Ticket::NONE,
             Effect::Released { id } => step(RELEASED, id, None),
         }
     }

@@ -460,10 +460,19 @@ impl ReplayedSession {
             number,
             client_id: known.client_id,
             identity: known.identity,
-            state: self.state.export(|handle, out| handle.write(out)),
+            state: if planted!(SessionWithoutQueue) {
+                SessionState::<Handle>::new().export(|handle, out| handle.write(out))
+            } else {
+                self.state.export(|handle, out| handle.write(out))
+            },
             subscriptions,
             expiry_interval: known.expiry_interval,
-            ends_at: instant(absence.ends_at).map(|at| latest.map_or(at, |latest| at.min(latest))),
+            ends_at: instant(absence.ends_at).map(|at| {
+                if planted!(ExpiryBeginsAnew) {
+                    return latest.unwrap_or(at);
+                }
+                latest.map_or(at, |latest| at.min(latest))
+            }),
             will_at: will.as_ref().and(instant(absence.will_at)),
             will,
             was_connected: self.absence.is_none(),

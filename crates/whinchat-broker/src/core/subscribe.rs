@@ -211,11 +211,14 @@ impl Shard {
                 }
             }
         }
-        let ticket = if durable {
+        let mut ticket = if durable {
             self.records.subscribed(number, text, options.bits(), id)
         } else {
             Ticket::NONE
         };
+        if planted!(SubAckNotAwaited) {
+            ticket = Ticket::NONE;
+        }
         let scan = match scan_mark {
             Some(mark) => self.begin_scan(key, filter, mark, ticket),
             None => known.map(|known| known.scan).unwrap_or_default(),

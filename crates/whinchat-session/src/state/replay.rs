@@ -18,13 +18,19 @@ use crate::message::{Message, SubscriptionIds};
 impl<M: Message> SessionState<M> {
     /// A message was to be delivered: it waits in the queue, whatever the limits are today.
     pub fn replay_queued(&mut self, message: M, options: &DeliveryOptions<'_>) {
-        self.sender_mut().queue.push(Queued {
+        let queued = Queued {
             message,
             qos: options.qos,
             retain: options.retain,
             subscription_ids: SubscriptionIds::new(options.subscription_ids),
             may_have_left: false,
-        });
+        };
+        let queue = &mut self.sender_mut().queue;
+        if planted!(QueueReadBackwards) {
+            queue.push_front(queued);
+        } else {
+            queue.push(queued);
+        }
     }
 
     /// [`Effect::Sent`](crate::Effect::Sent): the first message of the queue that `is_it` got this packet id. False if there is none; then nothing
@@ -100,7 +106,7 @@ impl<M: Message> SessionState<M> {
             }
         }
         let before = core::mem::replace(self, state);
-        let Some(mut before) = before.sender else {
+        let Some(mut before) = before.sender.filter(|_| !planted!(StateForgetsRouted)) else {
             return;
         };
         while let Some(queued) = before.queue.pop() {

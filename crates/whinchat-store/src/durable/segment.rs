@@ -203,7 +203,8 @@ pub(crate) fn group_at(bytes: &[u8], at: usize, stamp: Stamp) -> Option<Group<'_
     let whole = rest.get(..size)?;
     let sequence = u64::from_le_bytes(array(header, 8));
     // Zeros have a CRC too; no group has the sequence 0.
-    if sequence == 0 || checksum(&whole[4..], stamp) != u32::from_le_bytes(array(header, 0)) {
+    let is_whole = || checksum(&whole[4..], stamp) == u32::from_le_bytes(array(header, 0));
+    if sequence == 0 || !(is_whole() || planted!(ChecksumIgnored)) {
         return None;
     }
     Some(Group {

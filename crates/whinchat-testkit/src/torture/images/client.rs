@@ -103,7 +103,8 @@ pub(super) struct Client {
     pub(super) version: ProtocolVersion,
     phase: Phase,
     is_clean: bool,
-    next_id: u16,
+    /// The last id of a SUBSCRIBE or UNSUBSCRIBE; messages have lower ones.
+    last_request: u16,
     outgoing: VecDeque<Outgoing>,
     /// QoS 2 messages whose PUBREL has not come, by packet id.
     held: BTreeMap<u16, Bytes>,
@@ -126,7 +127,7 @@ impl Client {
             version,
             phase: Phase::Away,
             is_clean: true,
-            next_id: 0,
+            last_request: 999,
             outgoing: VecDeque::new(),
             held: BTreeMap::new(),
             has_session: false,
@@ -185,7 +186,7 @@ impl Client {
     }
 
     pub(super) fn subscribe(&mut self, filters: &[&str], qos: QoS) {
-        let packet_id = self.free_id();
+        let packet_id = self.request_id();
         let subscriptions = filters.iter().map(|filter| Subscription {
             filter: text(filter),
             options: SubscriptionOptions::new(qos),
@@ -198,7 +199,7 @@ impl Client {
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) {
-        let packet_id = self.free_id();
+        let packet_id = self.request_id();
         self.send(&Packet::Unsubscribe(Unsubscribe {
             packet_id,
             properties: Default::default(),
@@ -239,14 +240,17 @@ impl Client {
         self.send(&Packet::Publish(publish));
     }
 
-    fn free_id(&mut self) -> PacketId {
-        loop {
-            self.next_id = self.next_id % 30 + 1;
-            let id = PacketId::new(self.next_id).expect("not 0");
-            if self.outgoing.iter().all(|outgoing| outgoing.id != id) {
-                return id;
-            }
-        }
+    fn request_id(&mut self) -> PacketId {
+        self.last_request += 1;
+        PacketId::new(self.last_request).expect("not 0")
+    }
+
+    fn free_id(&self) -> PacketId {
+        // The lowest, so that each is soon used again.
+        (1..)
+            .filter_map(PacketId::new)
+            .find(|id| self.outgoing.iter().all(|outgoing| outgoing.id != *id))
+            .expect("few are in use")
     }
 
     fn send(&mut self, packet: &Packet) {
@@ -341,11 +345,16 @@ impl Client {
             PacketRef::SubAck(suback) if suback.reasons.iter().all(|reason| !reason.is_error()) => {
                 events.push(Event::Answered);
             }
-            PacketRef::UnsubAck(_) => events.push(Event::Answered),
+            PacketRef::UnsubAck(unsuback)
+                if unsuback.reasons.iter().all(|reason| !reason.is_error()) =>
+            {
+                events.push(Event::Answered);
+            }
             PacketRef::ConnAck(_)
             | PacketRef::PubAck(_)
             | PacketRef::PubRec(_)
             | PacketRef::SubAck(_)
+            | PacketRef::UnsubAck(_)
             | PacketRef::Connect(_)
             | PacketRef::Subscribe(_)
             | PacketRef::Unsubscribe(_)
