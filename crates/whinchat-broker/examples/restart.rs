@@ -1,10 +1,10 @@
 //! How long a broker takes to begin with what an earlier one kept, and how much memory: retained messages, sessions and messages in their queues.
 //!
 //! ```text
-//! cargo run --release -p whinchat-broker --example restart -- /tmp/data 1000000 100000 1000000
+//! cargo run --release -p whinchat-broker --example restart -- /tmp/data 1000000 100000 1000000 64
 //! ```
 //!
-//! Fills a new data directory by clients in memory, then starts a second process on it, which says what it found.
+//! The last number is the size of each message in bytes. Fills a new data directory by clients in memory, then starts a second process on it, which says what it found.
 
 use std::{env, error::Error, fs, process::Command, time::Instant};
 
@@ -20,7 +20,6 @@ use whinchat_codec::{
 };
 use whinchat_transport::Stream;
 
-const PAYLOAD: [u8; 64] = [b'x'; 64];
 /// Publishes without an answer.
 const IN_FLIGHT: u32 = 200;
 
@@ -30,7 +29,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [folder, numbers @ ..] = &arguments[..] else {
-        return Err("usage: restart FOLDER RETAINED SESSIONS QUEUED".into());
+        return Err("usage: restart FOLDER RETAINED SESSIONS QUEUED BYTES".into());
     };
     let began = Instant::now();
     let mut config = Config::embedded();
@@ -41,9 +40,9 @@ async fn main() -> Outcome<()> {
         .threads(2)
         .data_directory(folder)
         .start()?;
-    if let [retained, sessions, queued] = numbers {
+    if let [retained, sessions, queued, bytes] = numbers {
         let (retained, sessions, queued) = (retained.parse()?, sessions.parse()?, queued.parse()?);
-        fill(&broker, retained, sessions, queued).await?;
+        fill(&broker, retained, sessions, queued, bytes.parse()?).await?;
         report("filled", began);
         tokio::task::spawn_blocking(move || drop(broker)).await?;
         Command::new(env::current_exe()?).arg(folder).status()?;
@@ -64,7 +63,14 @@ fn report(what: &str, began: Instant) {
     eprintln!("{what}: {seconds:.2} s, {} MiB", resident * 4 / 1_024);
 }
 
-async fn fill(broker: &BrokerHandle, retained: u32, sessions: u32, queued: u32) -> Outcome<()> {
+async fn fill(
+    broker: &BrokerHandle,
+    retained: u32,
+    sessions: u32,
+    queued: u32,
+    bytes: usize,
+) -> Outcome<()> {
+    let payload = vec![b'x'; bytes];
     for number in 0..sessions {
         let mut client = Client::connect(broker, &format!("session-{number}")).await?;
         client.send(&Packet::Subscribe(Subscribe {
@@ -83,7 +89,7 @@ async fn fill(broker: &BrokerHandle, retained: u32, sessions: u32, queued: u32) 
     let mut open = 0;
     for (number, (topic, retain)) in kept.chain(waiting).enumerate() {
         let id = u16::try_from(number % 60_000)? + 1;
-        writer.publish(&topic, retain, id)?;
+        writer.publish(&topic, &payload, retain, id)?;
         open += 1;
         if open == IN_FLIGHT {
             writer.answers(open).await?;
@@ -119,14 +125,14 @@ impl Client {
         Ok(())
     }
 
-    fn publish(&mut self, topic: &str, retain: bool, id: u16) -> Outcome<()> {
+    fn publish(&mut self, topic: &str, payload: &[u8], retain: bool, id: u16) -> Outcome<()> {
         let id = PacketId::new(id).ok_or("0 is no packet id")?;
         let publish = PublishRef {
             guarantee: Guarantee::new(QoS::AtLeastOnce, id, false),
             retain,
             topic,
             properties: Default::default(),
-            payload: &PAYLOAD,
+            payload,
         };
         publish.encode(ProtocolVersion::V5, &mut self.unsent)?;
         Ok(())

@@ -46,8 +46,8 @@ pub(crate) struct Replay {
     may_spill: bool,
     /// Bytes of the messages in memory.
     bytes: usize,
-    /// The same after the dead ones were taken out last.
-    bytes_after_sweep: usize,
+    /// The same when it was last looked at.
+    bytes_after_look: usize,
     sessions: HashMap<u64, ReplayedSession>,
     retained: HashMap<Utf8String, Retained>,
     wills: HashMap<u64, Box<OwnedWill>>,
@@ -55,7 +55,7 @@ pub(crate) struct Replay {
     next_session: u64,
     retained_mark: u64,
     /// Messages there were when the dead ones were taken out last.
-    messages_after_sweep: usize,
+    messages_after_forgetting: usize,
 }
 
 /// A message, or where it is.
@@ -98,7 +98,7 @@ struct OwnedWill {
 }
 
 /// Dead messages are looked for when there are this many more than after the last time, or this many bytes of them.
-const SWEEP_AFTER: usize = 100_000;
+const FORGET_AFTER: usize = 100_000;
 /// The living ones may take as many bytes before they are left in the log.
 const BYTES_IN_MEMORY: usize = 64 << 20;
 
@@ -113,9 +113,17 @@ impl Replay {
 
     /// Takes the records of one group.
     pub(crate) fn group(&mut self, group: &Replayed<'_>) -> Result<(), ReplayError> {
-        let place = group.place;
+        self.records(group.records, group.place, group.is_settled)
+    }
+
+    fn records(
+        &mut self,
+        records: &[u8],
+        place: Place,
+        is_settled: bool,
+    ) -> Result<(), ReplayError> {
         let mut offset = place.offset;
-        for record in record::read(group.records) {
+        for record in record::read(records) {
             let record = record?;
             if let Some(recorded) = Recorded::read(&record)? {
                 self.take(recorded, Place { offset, ..place });
@@ -123,16 +131,20 @@ impl Replay {
             offset += (record::HEADER_BYTES + record.body.len()) as u64;
         }
         // Between groups, since what needs a message stands in the same group with it; but where old segments were written anew, one shard may have
-        // written a message for the sessions of others.
-        if !group.is_settled {
-            return Ok(());
+        // written a message for the sessions of others: it may be left in the log, and not be forgotten.
+        let are_many = self.messages.len() > self.messages_after_forgetting * 2 + FORGET_AFTER;
+        if is_settled && (are_many || self.are_large()) {
+            self.forget();
         }
-        if self.messages.len() > self.messages_after_sweep * 2 + SWEEP_AFTER
-            || self.bytes > self.bytes_after_sweep * 2 + BYTES_IN_MEMORY
-        {
-            self.sweep();
+        if self.are_large() {
+            self.leave_in_log();
         }
         Ok(())
+    }
+
+    /// Whether the messages take much more memory than was left after the last look.
+    fn are_large(&self) -> bool {
+        self.bytes > self.bytes_after_look * 2 + BYTES_IN_MEMORY
     }
 
     fn session(&mut self, number: u64) -> &mut ReplayedSession {
@@ -303,9 +315,8 @@ impl Replay {
     }
 
     /// Takes out the messages that nobody needs.
-    fn sweep(&mut self) {
-        let retained = self.retained.values().map(|retained| retained.message);
-        let retained: HashSet<u64> = retained.collect();
+    fn forget(&mut self) {
+        let retained = self.retained_messages();
         let queued = self
             .sessions
             .values()
@@ -313,20 +324,31 @@ impl Replay {
         let queued: HashSet<u64> = queued.map(|handle| handle.message).collect();
         self.messages
             .retain(|id, _| queued.contains(id) || retained.contains(id));
-        self.messages_after_sweep = self.messages.len();
-        let count = |messages: &HashMap<u64, Body>| -> usize {
-            messages.values().map(Body::bytes_in_memory).sum()
-        };
-        self.bytes = count(&self.messages);
+        self.messages_after_forgetting = self.messages.len();
+        self.count_bytes();
+    }
+
+    /// Keeps only the places of the messages that are not retained, if all together are too large for memory.
+    fn leave_in_log(&mut self) {
         if self.may_spill && self.bytes > BYTES_IN_MEMORY {
+            let retained = self.retained_messages();
             for (id, body) in &mut self.messages {
                 if !retained.contains(id) {
                     body.leave_in_log();
                 }
             }
-            self.bytes = count(&self.messages);
         }
-        self.bytes_after_sweep = self.bytes;
+        self.count_bytes();
+    }
+
+    fn retained_messages(&self) -> HashSet<u64> {
+        let retained = self.retained.values();
+        retained.map(|retained| retained.message).collect()
+    }
+
+    fn count_bytes(&mut self) {
+        self.bytes = self.messages.values().map(Body::bytes_in_memory).sum();
+        self.bytes_after_look = self.bytes;
     }
 
     /// What a broker on this log starts with.
@@ -338,7 +360,8 @@ impl Replay {
             retained_mark: self.retained_mark,
             ..Checkpoint::default()
         };
-        self.sweep();
+        self.forget();
+        self.leave_in_log();
         let messages = self.messages.into_iter();
         checkpoint.messages = messages
             .map(|(id, body)| (id, body.into_stored(id, clock, spill)))
@@ -589,4 +612,53 @@ pub(crate) fn check(records: &[u8]) -> Result<(), ReplayError> {
         Recorded::read(&record?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use whinchat_codec::QoS;
+
+    use super::*;
+    use crate::core::records::{Receiver, Records};
+
+    /// Where segments were written anew, nothing is forgotten before all was read; memory is bounded all the same.
+    #[test]
+    fn a_log_that_was_written_anew_is_read_in_bounded_memory() {
+        const MESSAGES: u64 = 60;
+        let mut replay = Replay::spilling();
+        let mut records = Records::new(true, Clock::manual().0);
+        for id in 1..=MESSAGES {
+            let message = Arc::new(Message {
+                id,
+                publisher: 1,
+                topic: "a".try_into().unwrap(),
+                properties: Default::default(),
+                payload: vec![0; BYTES_IN_MEMORY / 16].into(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                expires_at: None,
+                segment: AtomicU64::new(0),
+                spilled: OnceLock::new(),
+            });
+            records.message(&message);
+            let receiver = Receiver {
+                session: 1,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                subscription_ids: &[],
+                group: None,
+            };
+            records.route(id, std::iter::once(receiver));
+            let group = records.end_turn();
+            let place = Place {
+                segment: 1,
+                offset: id,
+            };
+            replay.records(group.records, place, false).unwrap();
+            group.records.clear();
+            assert!(replay.bytes < 2 * BYTES_IN_MEMORY, "{} bytes", replay.bytes);
+        }
+        assert_eq!(replay.messages.len() as u64, MESSAGES);
+        assert_eq!(replay.sessions[&1].state.queue_len() as u64, MESSAGES);
+    }
 }
