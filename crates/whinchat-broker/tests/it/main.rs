@@ -29,6 +29,7 @@ mod limits;
 mod long_queues;
 mod metrics;
 mod moving;
+mod power_cuts;
 mod qos;
 mod replay;
 mod restart;
