@@ -38,7 +38,7 @@ use crate::{
         accept::Accepting,
         driver::{Driver, Tick},
     },
-    store::Store,
+    store::{Progress, Store},
 };
 
 /// A broker that is being set up. See [`Broker::builder`].
@@ -49,6 +49,7 @@ pub struct Broker {
     pub(crate) clock: Clock,
     pub(crate) log: Option<Arc<dyn Log>>,
     pub(crate) store: Option<Store>,
+    on_progress: Option<Progress>,
 }
 
 impl Broker {
@@ -63,6 +64,7 @@ impl Broker {
             clock: Clock::system(),
             log: None,
             store: None,
+            on_progress: None,
         }
     }
 
@@ -142,6 +144,13 @@ impl Broker {
     #[must_use]
     pub fn data_directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.general.data_dir = Auto::Set(Some(path.into()));
+        self
+    }
+
+    /// Calls `progress` while what an earlier broker kept is read back: with the bytes that were read, and that there are.
+    #[must_use]
+    pub fn on_progress(mut self, progress: impl FnMut(u64, u64) + Send + 'static) -> Self {
+        self.on_progress = Some(Box::new(progress));
         self
     }
 
@@ -232,7 +241,11 @@ impl Broker {
         };
         let held = DataDirectory::open(path)?;
         let options = DurableLogOptions::default();
-        self.store = Some(Store::new(Arc::new(held.disk()), options));
+        let store = Store::new(Arc::new(held.disk()), options);
+        self.store = Some(match self.on_progress.take() {
+            Some(progress) => store.on_progress(progress),
+            None => store,
+        });
         Ok(Some(held))
     }
 

@@ -22,7 +22,7 @@ pub struct Store {
 }
 
 /// Told of the bytes that were read back, and that there are.
-type Progress = Box<dyn FnMut(u64, u64) + Send>;
+pub(crate) type Progress = Box<dyn FnMut(u64, u64) + Send>;
 
 impl Store {
     /// The log on this disk.

@@ -8,6 +8,7 @@ mod banner;
 mod data;
 mod descriptors;
 mod service_manager;
+mod start;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -152,7 +153,10 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         Auto::Auto => None,
     };
     let acks = config.acks.clone();
-    let broker = match Broker::builder().config(config).start() {
+    let (bar, moves) = start::progress();
+    let started = Broker::builder().config(config).on_progress(moves).start();
+    bar.finish_and_clear();
+    let broker = match started {
         Ok(broker) => broker,
         Err(error) if error.is_configuration() => return Exit::Usage.with_error(error),
         Err(error) if error.is_data() => {

@@ -190,11 +190,11 @@ fn hang_up_reloads_and_never_ends_it() {
             .arg(&file)
             .env("NOTIFY_SOCKET", &notify),
     );
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(told(), "READY=1\nSTATUS=serving\n");
 
     served.signal(Signal::HUP);
     assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(told(), "READY=1\nSTATUS=serving\n");
     assert!(
         served
             .admin("/metrics")
@@ -204,7 +204,7 @@ fn hang_up_reloads_and_never_ends_it() {
     std::fs::write(&file, "[log]\nlevle = \"info\"\n").unwrap();
     served.signal(Signal::HUP);
     assert!(told().starts_with("RELOADING=1\n"));
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(told(), "READY=1\nSTATUS=serving\n");
     assert!(
         served
             .admin("/metrics")

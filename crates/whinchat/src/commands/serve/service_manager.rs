@@ -18,7 +18,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The service is up, or up again after a reload.
 pub(super) fn ready() {
-    tell("READY=1\n");
+    tell("READY=1\nSTATUS=serving\n");
+}
+
+/// The start takes its time: so much of the log was read back, in percent.
+pub(super) fn reading(percent: u64) {
+    tell(&format!(
+        "STATUS=reading the log: {percent} %\nEXTEND_TIMEOUT_USEC=60000000\n"
+    ));
 }
 
 /// A reload has begun.

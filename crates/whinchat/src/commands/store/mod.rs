@@ -77,10 +77,13 @@ impl Directory {
     }
 }
 
-const TEMPLATE: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+pub(super) const TEMPLATE: &str =
+    "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
 
 /// A bar, and what moves it.
-fn moves(bar: indicatif::ProgressBar) -> (indicatif::ProgressBar, impl Fn(u64, u64) + use<>) {
+pub(super) fn moves(
+    bar: indicatif::ProgressBar,
+) -> (indicatif::ProgressBar, impl Fn(u64, u64) + use<>) {
     let moved = bar.clone();
     let moves = move |done, all| {
         moved.set_length(all);
