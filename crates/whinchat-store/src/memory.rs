@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{Log, LogFailure, LogStats, Lsn, Wake};
 
-/// The log behind `ack = "memory"`: an ack waits for nothing, and nothing survives a restart.
+/// The log of a broker without a store: an ack waits for nothing, and nothing survives a restart.
 ///
 /// It only numbers the groups. Its subscribers are never called, because every commit happens
 /// inside the `append` it belongs to.

@@ -42,18 +42,22 @@ const DIRECTIVES: &[(&str, &str)] = &[
         "auth_plugin",
         "not there: embed the broker and use its hooks",
     ),
-    ("persistence", "not there yet: nothing survives a restart"),
     (
-        "persistence_location",
-        "not there yet: nothing survives a restart",
+        "persistence",
+        "nothing: it is on; data_dir = \"none\" keeps everything in memory",
     ),
+    ("persistence_location", "data_dir before the first heading"),
     (
         "persistence_file",
-        "not there yet: nothing survives a restart",
+        "nothing: the files have names of their own",
     ),
     (
         "autosave_interval",
-        "not there yet: nothing survives a restart",
+        "nothing: what is acknowledged is saved; see ack",
+    ),
+    (
+        "autosave_on_changes",
+        "nothing: what is acknowledged is saved; see ack",
     ),
     (
         "persistent_client_expiration",

@@ -484,7 +484,7 @@ mod mosquitto {
             "whinchat.toml: this is a configuration file of Mosquitto; Whinchat has its own, in TOML. `whinchat config \
              default > whinchat.toml` gives one to start from.\n  \
              line 2: pid_file: nothing: the service manager knows the process\n  \
-             line 3: persistence: not there yet: nothing survives a restart\n  \
+             line 3: persistence: nothing: it is on; data_dir = \"none\" keeps everything in memory\n  \
              line 4: listener: [[listener]] with url = \"mqtt://ADDRESS:PORT\"\n  \
              line 5: allow_anonymous: anonymous = true in a [[listener]]; a local listener needs nothing",
         );
