@@ -1,8 +1,8 @@
 //! The brokers that the scenes of this suite are played on.
 //!
-//! Every scene runs on four of them: one shard and two, answers at once and answers that wait for a
-//! log that commits late. What holds on one of them only is a defect. Time stands still unless a
-//! scene moves it.
+//! Every scene runs on five of them: one shard and two, answers at once and answers that wait for a
+//! log that commits late, and two shards with a store. What holds on one of them only is a defect. Time
+//! stands still unless a scene moves it.
 
 use std::{fmt, ops::Deref, time::Duration};
 
@@ -11,8 +11,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use whinchat_broker::{Broker, BrokerHandle, BrokerLimits, Clock, ClockHand, config::Config};
-use whinchat_store::DelayedLog;
+use whinchat_broker::{
+    Broker, BrokerHandle, BrokerLimits, Clock, ClockHand, Store, config::Config,
+};
+use whinchat_store::{DelayedLog, DurableLogOptions, disk::SimulatedDisk};
 
 use crate::peer::{Peer, V5};
 
@@ -36,10 +38,20 @@ impl fmt::Debug for TestBroker {
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     shards: u16,
-    /// A log that commits late; without one nothing is waited for.
-    has_late_log: bool,
-    /// Of that log, and of what the scene leaves to chance.
+    log: LogKind,
+    /// Of a late log, and of what the scene leaves to chance.
     seed: u64,
+}
+
+/// What the answers of a broker wait for.
+#[derive(Clone, Copy, Debug)]
+enum LogKind {
+    /// For nothing.
+    None,
+    /// For a log that commits late and keeps nothing.
+    Late,
+    /// For a store on a disk in memory, with segments so small that the oldest are given up again and again.
+    Durable,
 }
 
 /// Says which broker a scene failed on.
@@ -66,12 +78,14 @@ pub(crate) async fn on_every_broker_with(
     refine: impl Fn(Broker) -> Broker,
     scene: impl AsyncFn(&TestBroker),
 ) {
-    on_brokers(
-        &[(1, false), (2, false), (1, true), (2, true)],
-        refine,
-        scene,
-    )
-    .await;
+    let kinds = [
+        (1, LogKind::None),
+        (2, LogKind::None),
+        (1, LogKind::Late),
+        (2, LogKind::Late),
+        (2, LogKind::Durable),
+    ];
+    on_brokers(&kinds, refine, scene).await;
 }
 
 /// Plays what takes long on the two kinds of brokers that have the least in common.
@@ -79,22 +93,22 @@ pub(crate) async fn on_two_brokers_with(
     refine: impl Fn(Broker) -> Broker,
     scene: impl AsyncFn(&TestBroker),
 ) {
-    on_brokers(&[(1, false), (2, true)], refine, scene).await;
+    on_brokers(&[(1, LogKind::None), (2, LogKind::Late)], refine, scene).await;
 }
 
-/// Each kind is how many shards there are, and whether the log is late.
+/// Each kind is how many shards there are, and the log.
 async fn on_brokers(
-    kinds: &[(u16, bool)],
+    kinds: &[(u16, LogKind)],
     refine: impl Fn(Broker) -> Broker,
     scene: impl AsyncFn(&TestBroker),
 ) {
     let seed = std::env::var("WHINCHAT_TEST_SEED")
         .ok()
         .map(|seed| seed.parse().expect("a seed is a number"));
-    for (shards, has_late_log) in kinds.iter().copied() {
+    for (shards, log) in kinds.iter().copied() {
         let setup = Setup {
             shards,
-            has_late_log,
+            log,
             seed: seed.unwrap_or_else(|| fastrand::u64(..)),
         };
         let _say = SayOnPanic(setup);
@@ -122,9 +136,15 @@ impl TestBroker {
     fn start(setup: Setup, refine: &impl Fn(Broker) -> Broker) -> Self {
         let (clock, hand) = Clock::manual();
         let mut builder = refine(Broker::builder()).threads(setup.shards).clock(clock);
-        if setup.has_late_log {
-            builder = builder.log(Arc::new(DelayedLog::new(setup.seed)));
-        }
+        builder = match setup.log {
+            LogKind::None => builder,
+            LogKind::Late => builder.log(Arc::new(DelayedLog::new(setup.seed))),
+            LogKind::Durable => {
+                let mut options = DurableLogOptions::default();
+                options.segment_bytes = 8 << 10;
+                builder.store(Store::new(Arc::new(SimulatedDisk::new()), options))
+            }
+        };
         Self {
             handle: builder.start().expect("a broker starts"),
             hand,
