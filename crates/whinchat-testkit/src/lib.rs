@@ -19,6 +19,8 @@ mod pair;
 pub mod planted;
 #[cfg(feature = "transcripts")]
 pub mod reference_server;
+#[cfg(all(feature = "models", feature = "transcripts"))]
+pub mod stepped_target;
 #[cfg(feature = "torture")]
 pub mod torture;
 #[cfg(feature = "transcripts")]

@@ -2,8 +2,6 @@
 //!
 //! Read [`find`] first. A finder that finds something without a bug is no finder: that is looked at first.
 
-mod stepped_target;
-
 use std::{future::Future, panic::catch_unwind, time::Instant};
 
 use proptest_state_machine::StateMachineTest;
@@ -11,7 +9,6 @@ use whinchat_conformance::{Offers, Options, Verdict, broker_scenes, play, plays}
 use whinchat_session::planted::Bug;
 use whinchat_store::planted::Bug as LogBug;
 
-use self::stepped_target::SteppedTarget;
 use crate::{
     model::{
         broker::Broker,
@@ -19,6 +16,7 @@ use crate::{
         run::{Plan, run},
     },
     reference_server::{Offered, ReferenceServer},
+    stepped_target::SteppedTarget,
     torture::images,
 };
 

@@ -2,3 +2,4 @@
 
 mod fuzzing;
 mod models;
+mod restarts;
