@@ -1,9 +1,9 @@
-//! Tortures a broker: `torture PROGRAM [--kills N] [--images N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
+//! Tortures a broker: `torture PROGRAM [--kills N] [--images N] [--answers N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::{path::Path, process::ExitCode};
 
-use whinchat_testkit::torture::{Recipe, Row, images, kills, table};
+use whinchat_testkit::torture::{Recipe, Row, images, kills, table, trace};
 
 struct Plan {
     recipe: Recipe,
@@ -11,6 +11,7 @@ struct Plan {
     seed: u64,
     kills: u64,
     images: u64,
+    answers: u64,
 }
 
 impl Plan {
@@ -22,6 +23,7 @@ impl Plan {
             seed: fastrand::u64(..),
             kills: 20,
             images: 5_000,
+            answers: 5_000,
         };
         while let Some(arg) = args.next() {
             let value = args.next().ok_or(format!("{arg} takes a value"))?;
@@ -33,6 +35,7 @@ impl Plan {
             match arg.as_str() {
                 "--only" => plan.only = Some(value),
                 "--seed" => plan.seed = number()?,
+                "--answers" => plan.answers = number()?,
                 "--kills" => plan.kills = number()?,
                 "--images" => plan.images = number()?,
                 "--broker" if value == "mosquitto" => {
@@ -72,6 +75,9 @@ impl Plan {
                 self.seed,
             ));
         }
+        if self.wants("trace") {
+            rows.push(trace(&self.recipe, &folder.join("trace"), self.answers));
+        }
         rows
     }
 }
@@ -98,7 +104,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     print!("{}", table(&rows));
-    if rows.iter().any(|row| row.findings.count() > 0) {
+    // What was asked for by name must run.
+    let is_missing = |row: &Row| plan.only.is_some() && row.not_run.is_some();
+    if rows
+        .iter()
+        .any(|row| row.findings.count() > 0 || is_missing(row))
+    {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

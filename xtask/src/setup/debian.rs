@@ -38,6 +38,10 @@ const NEEDED: &[Needed] = &[
         package: "tshark",
     },
     Needed {
+        program: "strace",
+        package: "strace",
+    },
+    Needed {
         program: "python3",
         package: "python3",
     },

@@ -7,9 +7,14 @@ use std::{
     collections::{HashMap, VecDeque},
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use whinchat_codec::{
     Connect, DecodeLimits, Disconnect, DisconnectReason, Guarantee, Packet, PacketId, PacketRef,
     ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, PublishRef, QoS, Subscribe,
@@ -426,6 +431,33 @@ impl Client {
             dup: publish.guarantee.dup(),
         }));
     }
+}
+
+/// Waits at most `wait` (below a second) for bytes, or for room for them; gives the places of these clients.
+pub(super) fn ready<'a>(clients: impl Iterator<Item = &'a Client>, wait: Duration) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut polled = Vec::new();
+    for (place, client) in clients.enumerate() {
+        if let Some((socket, wants_to_write)) = client.socket() {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, wants_to_write);
+            polled.push(PollFd::new(socket, flags));
+            places.push(place);
+        }
+    }
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(wait.subsec_nanos()),
+    };
+    match poll(&mut polled, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => panic!("poll failed: {error}"),
+    }
+    let places = places.iter().zip(&polled);
+    places
+        .filter(|(_, fd)| !fd.revents().is_empty())
+        .map(|(place, _)| *place)
+        .collect()
 }
 
 pub(super) fn text(text: &str) -> Utf8String {

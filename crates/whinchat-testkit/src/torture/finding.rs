@@ -18,6 +18,8 @@ pub enum Kind {
     Resurrected,
     /// Session Present is 0 where there was a session.
     SessionLost,
+    /// An answer left before its record was synced.
+    Early,
     /// A message, or an answer to one, never came to its end.
     Unanswered,
     /// The broker does not start, or ends otherwise than it should.
@@ -34,6 +36,7 @@ impl fmt::Display for Kind {
             Self::Reordered => "reordered",
             Self::Resurrected => "resurrected",
             Self::SessionLost => "session lost",
+            Self::Early => "early",
             Self::Unanswered => "unanswered",
             Self::Ended => "ended",
             Self::Nonsense => "nonsense",

@@ -46,6 +46,8 @@ pub fn kills(recipe: &Recipe, dir: &Path, count: u64, seed: u64) -> Row {
         cycles: done,
         acknowledged: world.ledger.accepted,
         findings: world.findings,
+        note: String::new(),
+        not_run: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each method treats a broker badly and keeps a book of what it has acknowledged: [`kills`] ends its process without warning.
 //! [`images`] has no process: its broker takes its turns on a disk in memory, and starts on everything that a loss of power may leave there.
+//! [`trace`] treats it well and looks at its system calls.
 //! A method gives a [`Row`]: what was done how often, and what was found. Any broker that a command line starts can be tortured: see [`Recipe`].
 
 mod client;
@@ -12,6 +13,7 @@ mod ledger;
 mod process;
 mod report;
 mod retained;
+mod trace;
 mod world;
 
 pub use finding::{Findings, Kind};
@@ -19,3 +21,4 @@ pub use images::{Found, images};
 pub use kills::kills;
 pub use process::{Process, Recipe};
 pub use report::{Progress, Row, table};
+pub use trace::trace;

@@ -4,13 +4,18 @@ use std::{
     fs, io,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal};
+
 /// A broker that is not ready after this does not start.
 const READY_MAX: Duration = Duration::from_secs(30);
+
+/// A broker that is told to end has this long.
+const END_MAX: Duration = Duration::from_secs(15);
 
 /// How a broker is started.
 #[derive(Clone, Debug)]
@@ -46,11 +51,31 @@ impl Recipe {
         }
     }
 
+    /// The same broker below `strace` with these options. The process is the broker, not strace, which ends when it does.
+    #[must_use]
+    pub fn traced(&self, options: &str) -> Self {
+        let mut command = vec!["strace".to_owned(), "-D".to_owned(), "-f".to_owned()];
+        command.extend(options.split_whitespace().map(str::to_owned));
+        command.extend(self.command.iter().cloned());
+        Self {
+            command,
+            config: self.config.clone(),
+        }
+    }
+
     /// A process of this broker on `dir`.
     ///
     /// # Errors
     /// If it does not start at all.
     pub fn spawn(&self, dir: &Path) -> io::Result<Process> {
+        self.spawn_with(dir, Stdio::null())
+    }
+
+    /// The same, with something else than nothing for its stdout.
+    ///
+    /// # Errors
+    /// If it does not start at all.
+    pub fn spawn_with(&self, dir: &Path, stdout: Stdio) -> io::Result<Process> {
         let port = free_port()?;
         let config = dir.with_extension("conf");
         let filled = |text: &str| {
@@ -67,7 +92,7 @@ impl Recipe {
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(fs::File::create(&stderr_path)?)
             .spawn()?;
         Ok(Process {
@@ -112,6 +137,11 @@ impl Process {
         Ok(())
     }
 
+    /// Its stdout, if that was piped; once.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
     /// SIGKILL; returns when it is gone.
     ///
     /// # Errors
@@ -119,6 +149,24 @@ impl Process {
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
         self.child.wait()
+    }
+
+    /// SIGTERM, and SIGKILL if that does not end it in time; returns when it is gone.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn end(&mut self) -> io::Result<ExitStatus> {
+        if self.child.try_wait()?.is_none() {
+            rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        }
+        let start = Instant::now();
+        while start.elapsed() < END_MAX {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.kill()
     }
 
     /// Its exit status if it has ended.

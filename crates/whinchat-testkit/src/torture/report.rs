@@ -1,7 +1,7 @@
 //! What a method of torture did and found, as a row of a table, and how far it is while it runs.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{IsTerminal, Write},
 };
 
@@ -18,6 +18,25 @@ pub struct Row {
     pub acknowledged: u64,
     /// What it did that it must not do.
     pub findings: Findings,
+    /// What else is to be said, in a line.
+    pub note: String,
+    /// Why the method could not run here; then nothing was shown.
+    pub not_run: Option<String>,
+}
+
+impl Row {
+    /// A method that could not run here, and why.
+    #[must_use]
+    pub fn not_run(method: &'static str, why: impl fmt::Display) -> Self {
+        Self {
+            method,
+            cycles: 0,
+            acknowledged: 0,
+            findings: Findings::default(),
+            note: String::new(),
+            not_run: Some(why.to_string()),
+        }
+    }
 }
 
 /// All rows, below a head; then the offenders.
@@ -33,13 +52,22 @@ pub fn table(rows: &[Row]) -> String {
             cycles,
             acknowledged,
             findings,
+            note,
+            not_run,
         } = row;
+        if let Some(why) = not_run {
+            writeln!(text, "{method:<12} not run: {why}").expect("a string takes all");
+            continue;
+        }
         let summary = findings.summary();
         writeln!(
             text,
             "{method:<12} {cycles:>10} {acknowledged:>14}  {summary}"
         )
         .expect("a string takes all");
+        if !note.is_empty() {
+            writeln!(text, "  {note}").expect("a string takes all");
+        }
     }
     for row in rows.iter().filter(|row| row.findings.count() > 0) {
         write!(text, "\n{}\n{}", row.method, row.findings).expect("a string takes all");

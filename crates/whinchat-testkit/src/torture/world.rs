@@ -19,14 +19,10 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
 use whinchat_codec::{ProtocolVersion, QoS, Will};
 
 use super::{
-    client::{Client, Delivery, Event, Outbound, text},
+    client::{Client, Delivery, Event, Outbound, ready, text},
     finding::{Findings, Kind},
     ledger::{Ledger, SUBSCRIBERS},
     retained::Retained,
@@ -276,33 +272,7 @@ impl World {
     /// Waits for bytes at most `wait`, and handles them.
     fn pump(&mut self, wait: Duration) {
         let mut events = Vec::new();
-        let mut ready = Vec::new();
-        {
-            let mut places = Vec::new();
-            let mut polled = Vec::new();
-            for (place, (_, client)) in self.clients.iter().enumerate() {
-                if let Some((socket, wants_to_write)) = client.socket() {
-                    let mut flags = PollFlags::IN;
-                    flags.set(PollFlags::OUT, wants_to_write);
-                    polled.push(PollFd::new(socket, flags));
-                    places.push(place);
-                }
-            }
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: i64::from(wait.subsec_nanos()),
-            };
-            match poll(&mut polled, Some(&timeout)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => panic!("poll failed: {error}"),
-            }
-            let places = places.iter().zip(&polled);
-            ready.extend(
-                places
-                    .filter(|(_, fd)| !fd.revents().is_empty())
-                    .map(|(place, _)| *place),
-            );
-        }
+        let ready = ready(self.clients.iter().map(|(_, client)| client), wait);
         for place in ready {
             let (role, client) = &mut self.clients[place];
             let role = *role;

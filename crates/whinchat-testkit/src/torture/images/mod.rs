@@ -43,6 +43,8 @@ pub fn images(count: u64, seed: u64) -> (Row, Option<Found>) {
         cycles: 0,
         acknowledged: 0,
         findings: Findings::default(),
+        note: String::new(),
+        not_run: None,
     };
     let mut seed = seed;
     while row.cycles < count && found.is_none() {
