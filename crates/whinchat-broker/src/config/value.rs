@@ -286,9 +286,11 @@ impl OptionValue for Filters {
             Given::Text(text) => text.split(',').map(filter).collect(),
             Given::Toml(DeValue::Array(array)) => array
                 .iter()
-                .map(|element| match element.get_ref() {
-                    DeValue::String(text) => filter(text),
-                    _ => Err(Refused::NotOfType),
+                .map(|element| {
+                    let DeValue::String(text) = element.get_ref() else {
+                        return Err(Refused::NotOfType);
+                    };
+                    filter(text)
                 })
                 .collect(),
             Given::Toml(_) => Err(Refused::NotOfType),

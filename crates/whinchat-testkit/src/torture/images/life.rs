@@ -8,8 +8,14 @@ use std::{
 
 use bytes::Buf;
 use fastrand::Rng;
-use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store, config::Config};
-use whinchat_store::{Commit, DurableLogOptions, disk::SimulatedDisk};
+use whinchat_broker::{
+    Broker, Clock, ClockHand, SteppedBroker, Store,
+    config::{Ack, Auto, Config},
+};
+use whinchat_store::{
+    Commit, DurableLogOptions,
+    disk::{Crash, SimulatedDisk},
+};
 use whinchat_transport::Stream;
 
 use super::{client::Event, world::World};
@@ -20,6 +26,19 @@ pub(super) struct Setup {
     pub(super) shards: u16,
     /// How much of a queue stays in memory.
     pub(super) queue_in_memory: u32,
+    /// Acks leave when their effect is handed to the operating system: that survives the end of the process, and no loss of power.
+    pub(super) is_only_written: bool,
+}
+
+impl Setup {
+    /// One that must not be noticed.
+    pub(super) fn any_crash(&self, random: &mut Rng) -> Crash {
+        if self.is_only_written {
+            Crash::Everything
+        } else {
+            Crash::Mixture(random.u64(..))
+        }
+    }
 }
 
 /// The world in a moment.
@@ -64,6 +83,9 @@ impl Life {
         let mut config = Config::embedded();
         config.limits.takeovers = u32::MAX;
         config.limits.queue_in_memory = setup.queue_in_memory;
+        if setup.is_only_written {
+            config.general.ack = Auto::Set(Ack::Written);
+        }
         let mut options = DurableLogOptions::default();
         options.segment_bytes = SEGMENT_BYTES;
         let broker = Broker::builder()
@@ -94,6 +116,18 @@ impl Life {
 
     pub(super) fn name(&self, place: usize) -> &'static str {
         self.world.clients[place].name
+    }
+
+    /// The world when the disk had done so many operations, and how long the course was then.
+    pub(super) fn said_at(&self, operations: usize) -> (&World, usize) {
+        let before = |said: &Said| said.operations <= operations;
+        let next = self.said.partition_point(before);
+        let lines = self.lines.as_ref().map_or(0, Vec::len);
+        if operations == self.disk.operations() {
+            return (&self.world, lines);
+        }
+        let said = &self.said[next - 1];
+        (&said.world, said.lines)
     }
 
     // ---- clients ----

@@ -401,6 +401,7 @@ impl World {
         {
             // The broker takes it for one that was connected until now, unless it knows better.
             away.latest = self.now;
+            away.commits = 0;
             if was_connected {
                 away.earliest = self.now;
             }
