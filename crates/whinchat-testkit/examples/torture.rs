@@ -1,15 +1,16 @@
-//! Tortures a broker: `torture PROGRAM [--kills N] [--images N] [--answers N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
+//! Tortures a broker: `torture PROGRAM [--kills N] [--cuts N] [--images N] [--answers N] [--seed S] [--only METHOD] ...`. `cargo xtask torture` starts it and explains it.
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::{path::Path, process::ExitCode};
 
-use whinchat_testkit::torture::{Recipe, Row, images, kills, table, trace};
+use whinchat_testkit::torture::{Recipe, Row, cuts, images, kills, table, trace};
 
 struct Plan {
     recipe: Recipe,
     only: Option<String>,
     seed: u64,
     kills: u64,
+    cuts: u64,
     images: u64,
     answers: u64,
 }
@@ -22,6 +23,7 @@ impl Plan {
             only: None,
             seed: fastrand::u64(..),
             kills: 20,
+            cuts: 6,
             images: 5_000,
             answers: 5_000,
         };
@@ -36,6 +38,7 @@ impl Plan {
                 "--only" => plan.only = Some(value),
                 "--seed" => plan.seed = number()?,
                 "--answers" => plan.answers = number()?,
+                "--cuts" => plan.cuts = number()?,
                 "--kills" => plan.kills = number()?,
                 "--images" => plan.images = number()?,
                 "--broker" if value == "mosquitto" => {
@@ -74,6 +77,10 @@ impl Plan {
                 self.kills,
                 self.seed,
             ));
+        }
+        if self.wants("cuts") {
+            let folder = folder.join("cuts");
+            rows.push(cuts(&self.recipe, &folder, self.cuts, self.seed));
         }
         if self.wants("trace") {
             rows.push(trace(&self.recipe, &folder.join("trace"), self.answers));

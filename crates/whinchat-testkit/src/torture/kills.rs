@@ -11,11 +11,11 @@ use super::{
     world::World,
 };
 
-/// The book is closed after so many kills, so that what is lost is found near the kill that lost it.
-const SETTLE_EVERY: u64 = 25;
+/// The book is closed after so many lives, so that what is lost is found near the end that lost it.
+pub(super) const SETTLE_EVERY: u64 = 25;
 
 /// Most messages of each publisher in one life of the broker.
-const MESSAGES: u32 = 60;
+pub(super) const MESSAGES: u32 = 60;
 
 /// Kills a broker on `dir` so often.
 #[must_use]
@@ -73,7 +73,7 @@ fn cycle(recipe: &Recipe, dir: &Path, rng: &mut Rng, world: &mut World) -> std::
 }
 
 /// A broker that runs and was looked at.
-fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
+pub(super) fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
     let mut process = recipe.spawn(dir)?;
     process.wait_until_ready()?;
     world.moved_to(process.port);
@@ -82,7 +82,7 @@ fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Pr
 }
 
 /// Lets everything come to its end.
-fn settle(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<()> {
+pub(super) fn settle(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<()> {
     let mut process = started(recipe, dir, world)?;
     world.drain()?;
     process.kill()?;

@@ -151,6 +151,14 @@ impl Process {
         self.child.wait()
     }
 
+    /// SIGKILL, without waiting for it to be gone: a system call may have to return before.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn begin_kill(&mut self) -> io::Result<()> {
+        self.child.kill()
+    }
+
     /// SIGTERM, and SIGKILL if that does not end it in time; returns when it is gone.
     ///
     /// # Errors

@@ -615,12 +615,17 @@ impl World {
         }
         self.pump_until(|world| world.ledger.is_settled());
         // What comes once too often comes after the rest.
-        let end = Instant::now() + Duration::from_millis(100);
-        while Instant::now() < end {
-            self.pump(Duration::from_millis(10));
-        }
+        self.listen(Duration::from_millis(100));
         self.ledger.settle(&mut self.findings);
         Ok(())
+    }
+
+    /// Handles what comes, for so long.
+    pub(super) fn listen(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.pump(Duration::from_millis(1));
+        }
     }
 
     /// The broker is dead: what it had said is read, then nobody is connected.
