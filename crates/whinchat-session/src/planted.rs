@@ -122,6 +122,10 @@ bugs! {
     GivenUpTooEarly
     /// One segment too many is given up.
     GivenUpTooMany
+    /// A message that waits in the log is looked for where it was before it was written anew.
+    PlaceNotMoved
+    /// Retained messages are not written anew.
+    RetainedNotMoved
     /// A start gives a session its whole expiry interval again.
     ExpiryBeginsAnew
     /// After a start what may have been sent goes out without DUP.

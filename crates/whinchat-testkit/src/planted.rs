@@ -139,7 +139,7 @@ const FINDERS: [Finder; 5] = [
 ];
 
 /// Enough for every bug of the store.
-const IMAGES: u64 = 6_000;
+const IMAGES: u64 = 10_000;
 
 fn images_of_the_disk() -> Option<String> {
     let looked = catch_unwind(|| images(IMAGES, 1));

@@ -237,7 +237,9 @@ impl Message {
         let spilled = self
             .spilled
             .get_or_init(|| spill.spilled(self.id, self.expires_at, self.size(), place));
-        *spilled.place.lock() = place;
+        if !planted!(PlaceNotMoved) {
+            *spilled.place.lock() = place;
+        }
     }
 }
 

@@ -103,6 +103,8 @@ pub(super) struct Client {
     pub(super) version: ProtocolVersion,
     phase: Phase,
     is_clean: bool,
+    /// The CONNECT before had no answer: the broker may see it after this one, and take it for the newer connection.
+    pub(super) was_hasty: bool,
     /// The last id of a SUBSCRIBE or UNSUBSCRIBE; messages have lower ones.
     last_request: u16,
     outgoing: VecDeque<Outgoing>,
@@ -127,6 +129,7 @@ impl Client {
             version,
             phase: Phase::Away,
             is_clean: true,
+            was_hasty: false,
             last_request: 999,
             outgoing: VecDeque::new(),
             held: BTreeMap::new(),
@@ -153,6 +156,9 @@ impl Client {
 
     /// The connection is gone, and what had not been looked at with it.
     pub(super) fn lose(&mut self) {
+        if self.phase != Phase::Away {
+            self.was_hasty = self.phase == Phase::Connecting;
+        }
         self.phase = Phase::Away;
         self.is_deaf = false;
         self.due.clear();

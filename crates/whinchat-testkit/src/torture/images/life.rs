@@ -19,6 +19,7 @@ use whinchat_store::{
 use whinchat_transport::Stream;
 
 use super::{client::Event, world::World};
+use crate::torture::finding::Kind;
 
 /// What makes a broker differ from the next.
 #[derive(Clone, Copy, Debug)]
@@ -246,7 +247,10 @@ impl Life {
         match commit {
             Some(Commit::Done(_)) => true,
             Some(Commit::Nothing) | None => false,
-            Some(other) => panic!("a disk in memory: {other:?}"),
+            Some(Commit::Full | Commit::Failed) => {
+                self.world.findings.add(Kind::Ended, "the log has failed");
+                false
+            }
         }
     }
 

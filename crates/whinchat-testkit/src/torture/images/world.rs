@@ -289,7 +289,11 @@ impl World {
         match role {
             Ender(number) if self.is_ending[number] => {
                 self.is_ending[number] = false;
-                self.ended[number] = Firm::Yes;
+                self.ended[number] = if self.clients[place].was_hasty {
+                    Firm::Unsure
+                } else {
+                    Firm::Yes
+                };
                 self.clients[place].disconnect();
             }
             Ender(number) => {
@@ -343,11 +347,11 @@ impl World {
         let was_connected = client.is_connected();
         client.lose();
         match Self::role(place) {
-            Role::Will(number) => {
-                if let Some(will) = self.wills[number].take() {
-                    self.ledger.finished(will);
-                }
-            }
+            Role::Will(number) => match self.wills[number].take() {
+                Some(will) if was_connected => self.ledger.finished(will),
+                Some(will) => self.ledger.abandoned(will),
+                None => {}
+            },
             Subscriber(number) => {
                 self.asked[number].clear();
                 if number == EXPIRING {
@@ -443,8 +447,9 @@ impl World {
                 Event::Delivered(delivery) => self.delivered(place, &delivery),
                 Event::Answered => self.answered(place),
                 Event::Closed => {
+                    let client = &self.clients[place];
                     // A CONNECT that waits for the disk too long is given up.
-                    if self.clients[place].is_connected() {
+                    if client.is_connected() && !client.was_hasty {
                         let who = format!("the connection of {}", self.clients[place].name);
                         self.findings.add(Kind::Ended, who);
                     }
