@@ -126,7 +126,7 @@ impl Life {
     }
 
     /// Looks at a broker on each disk that may be left from `begin` on.
-    fn at_every_moment(self, begin: Moment, look: impl Fn(Moment, Life)) {
+    fn at_every_moment(self, begin: Moment, look: impl Fn(Moment, Self)) {
         let Self {
             disk,
             broker,
@@ -139,7 +139,7 @@ impl Life {
             let crashes = (0..4).map(Crash::Mixture);
             for crash in crashes.chain([Crash::Nothing, Crash::Everything]) {
                 if now >= begin {
-                    look(now, Life::on(moment.after(crash), &clock));
+                    look(now, Self::on(moment.after(crash), &clock));
                     images += 1;
                 }
             }

@@ -22,7 +22,7 @@ pub(super) fn text(
             let when = match ack {
                 Ack::Memory => "acknowledged from memory, written and synced within a second",
                 Ack::Written => "written before it is acknowledged, synced within a second",
-                _ => "synced before it is acknowledged",
+                Ack::Synced | _ => "synced before it is acknowledged",
             };
             line(&mut text, format_args!("store: {}, {when}", path.display()));
         }
