@@ -74,7 +74,10 @@ pub use limits::{QueueLimits, QueuePolicy, SessionLimits};
 pub use message::{DeliveryOptions, Message, PublishHead, TopicAlias};
 pub use output::{DropReason, Effect, Output};
 pub use refused::Refused;
-pub use state::{SessionSnapshot, SessionState, SnapshotError, UnackedMessage};
+pub use state::{
+    AwaitedPart, InFlightPart, QueuedPart, SessionSnapshot, SessionState, SnapshotError,
+    SnapshotParts, UnackedMessage,
+};
 pub use ticket::Ticket;
 pub use time::{Instant, WallTime};
 pub use violation::Violation;

@@ -10,6 +10,7 @@ mod receiver;
 mod replay;
 mod sender;
 mod snapshot;
+mod snapshot_parts;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,6 +19,7 @@ pub(crate) use queue::Queued;
 pub(crate) use receiver::{Incoming, Receiver};
 pub(crate) use sender::{Outgoing, Sender, Slot, Unsent};
 pub use snapshot::{SessionSnapshot, SnapshotError};
+pub use snapshot_parts::{AwaitedPart, InFlightPart, QueuedPart, SnapshotParts};
 use whinchat_codec::{PacketId, QoS};
 
 use crate::message::SubscriptionIds;

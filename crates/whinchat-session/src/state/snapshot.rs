@@ -22,22 +22,22 @@ use super::packet_ids::PacketIds;
 use super::{Incoming, Outgoing, Queued, Sender, SessionState, Slot, Unsent};
 use crate::message::{Message, SubscriptionIds};
 
-const MAGIC: &[u8; 4] = b"WSES";
-const FORMAT: u16 = 1;
+pub(super) const MAGIC: &[u8; 4] = b"WSES";
+pub(super) const FORMAT: u16 = 1;
 
-const AWAIT_PUBACK: u8 = 1;
-const AWAIT_PUBREC: u8 = 2;
-const AWAIT_PUBCOMP: u8 = 3;
+pub(super) const AWAIT_PUBACK: u8 = 1;
+pub(super) const AWAIT_PUBREC: u8 = 2;
+pub(super) const AWAIT_PUBCOMP: u8 = 3;
 
-const RETAIN: u8 = 0b01;
-const HAS_MESSAGE: u8 = 0b10;
-const MAY_HAVE_LEFT: u8 = 0b100;
+pub(super) const RETAIN: u8 = 0b01;
+pub(super) const HAS_MESSAGE: u8 = 0b10;
+pub(super) const MAY_HAVE_LEFT: u8 = 0b100;
 
 /// A session as opaque bytes, with a format number in front.
 ///
 /// Later releases read what earlier ones wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionSnapshot(Vec<u8>);
+pub struct SessionSnapshot(pub(super) Vec<u8>);
 
 impl SessionSnapshot {
     /// Takes bytes that [`as_bytes`](Self::as_bytes) gave, possibly long ago.
@@ -262,16 +262,16 @@ impl<M: Message> SessionState<M> {
     }
 }
 
-fn flags(retain: bool, has_message: bool) -> u8 {
+pub(super) fn flags(retain: bool, has_message: bool) -> u8 {
     (if retain { RETAIN } else { 0 }) | (if has_message { HAS_MESSAGE } else { 0 })
 }
 
-fn put_u16(out: &mut Vec<u8>, number: u16) {
+pub(super) fn put_u16(out: &mut Vec<u8>, number: u16) {
     out.extend_from_slice(&number.to_be_bytes());
 }
 
 /// Counts and lengths have four bytes; what does not fit could not be in memory either.
-fn put_len(out: &mut Vec<u8>, len: usize) {
+pub(super) fn put_len(out: &mut Vec<u8>, len: usize) {
     let len = u32::try_from(len).expect("a session has fewer than 2^32 parts");
     out.extend_from_slice(&len.to_be_bytes());
 }
@@ -298,10 +298,10 @@ fn put_delivery<M>(
 }
 
 /// What is still to be read of a snapshot.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], SnapshotError> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], SnapshotError> {
         let (head, rest) = self
             .0
             .split_at_checked(len)
@@ -319,19 +319,19 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    fn u8(&mut self) -> Result<u8, SnapshotError> {
+    pub(super) fn u8(&mut self) -> Result<u8, SnapshotError> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn u16(&mut self) -> Result<u16, SnapshotError> {
+    pub(super) fn u16(&mut self) -> Result<u16, SnapshotError> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, SnapshotError> {
+    pub(super) fn u32(&mut self) -> Result<u32, SnapshotError> {
         self.array().map(u32::from_be_bytes)
     }
 
-    fn packet_id(&mut self) -> Result<PacketId, SnapshotError> {
+    pub(super) fn packet_id(&mut self) -> Result<PacketId, SnapshotError> {
         PacketId::new(self.u16()?).ok_or(SnapshotError::Invalid("packet id"))
     }
 

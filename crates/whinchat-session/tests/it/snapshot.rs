@@ -1,7 +1,9 @@
 //! Snapshots of all releases are read; damaged ones are refused.
 
 use whinchat_codec::{ProtocolVersion, QoS};
-use whinchat_session::{Delivery, SessionLimits, SessionSnapshot, SessionState, SnapshotError};
+use whinchat_session::{
+    AwaitedPart, Delivery, SessionLimits, SessionSnapshot, SessionState, SnapshotError,
+};
 use whinchat_testkit::{Pair, TestMessage, read_message, write_message};
 
 /// Ids 1 (QoS 2, behind its PUBREC), 2 (QoS 2) and 3 (QoS 1, retained, expiring) in flight, two
@@ -23,6 +25,28 @@ fn format_1_is_read_and_written() {
     assert_eq!(session.queue_len(), 2);
     assert_eq!(session.held_ids(), 2);
     assert_eq!(session.export(write_message), snapshot);
+}
+
+#[test]
+fn the_parts_of_a_snapshot_make_it_again() {
+    let snapshot = SessionSnapshot::from_bytes(golden()).expect("the golden file");
+    let parts = snapshot.parts().expect("the golden file");
+    assert_eq!(
+        (
+            parts.in_flight.len(),
+            parts.queue.len(),
+            parts.held_ids.len()
+        ),
+        (3, 2, 2)
+    );
+    assert!(matches!(parts.in_flight[0].awaits, AwaitedPart::PubComp(_)));
+    assert_eq!(parts.in_flight[0].message, None);
+    assert_eq!(SessionSnapshot::from(&parts), snapshot);
+    let bytes = snapshot.as_bytes();
+    for len in 6..bytes.len() {
+        let cut = SessionSnapshot::from_bytes(bytes[..len].to_vec()).expect("the head is intact");
+        assert!(cut.parts().is_err(), "{len} bytes were taken for a session");
+    }
 }
 
 #[test]
