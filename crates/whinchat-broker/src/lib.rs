@@ -32,6 +32,11 @@ mod stepped;
 mod store;
 
 pub use crate::core::checkpoint::Checkpoint;
+pub use crate::core::export::{
+    BadField, ExportError, ExportHeader, ExportLine, ExportedMessage, ExportedOrphan,
+    ExportedSession,
+};
+pub use crate::core::import::{Import, ImportError, Imported};
 pub use crate::core::kept::{Kept, KeptMessage, KeptSession, KeptWill};
 pub use ack::AckWithoutStore;
 pub use admin::Readiness;

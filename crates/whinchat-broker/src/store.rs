@@ -48,7 +48,7 @@ impl Store {
     ///
     /// If the log cannot be read or is damaged. Nothing is changed in either case.
     pub fn read(self, clock: &Clock) -> Result<Checkpoint, OpenError> {
-        let mut replay = Replay::default();
+        let mut replay = Replay::spilling();
         let read = reader(&mut replay, self.progress);
         let (log, _) = DurableLog::open_stepped(self.disk, self.options, read)?;
         log.abandon();

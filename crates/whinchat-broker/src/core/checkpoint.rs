@@ -47,7 +47,7 @@ pub struct Checkpoint {
     pub(super) retained_mark: u64,
 }
 
-pub(super) struct SessionCheckpoint {
+pub(crate) struct SessionCheckpoint {
     pub(super) number: u64,
     pub(super) client_id: Box<str>,
     pub(super) identity: Identity,

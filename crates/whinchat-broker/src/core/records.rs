@@ -29,13 +29,15 @@ pub(crate) mod read;
 
 use std::sync::Arc;
 
-use whinchat_codec::{PacketId, QoS};
+use whinchat_codec::{PacketId, QoS, SubscriptionOptions};
 use whinchat_session::{Effect, Instant, Ticket};
 use whinchat_store::{Durability, RecordKind, record};
 
 use self::body::{put_bytes as bytes, put_id, put_number as number, put_text as text};
 use super::{
+    checkpoint::SessionCheckpoint,
     groups::Groups,
+    keys::{Grant, partition_of},
     message::{Delivery, Message},
     retained::Source,
     sessions::{Counted, Session},
@@ -155,6 +157,11 @@ impl Records {
     /// From now on effects wait until they are as safe as this, or with `None` for nothing. The answer is what they waited for before.
     pub(crate) fn await_until(&mut self, awaited: Option<Durability>) -> Option<Durability> {
         std::mem::replace(&mut self.awaited, awaited)
+    }
+
+    /// What this turn has written behind its first `bytes` bytes.
+    pub(crate) fn since(&self, bytes: usize) -> &[u8] {
+        self.group.get(bytes..).unwrap_or_default()
     }
 
     /// Bytes that this turn has written so far.
@@ -323,10 +330,21 @@ impl Records {
 
     /// A connection brought this Will. Sessions that end with their connection have no other record, so it says whose it is.
     pub(crate) fn will(&mut self, session: &Session, will: &Will) -> Ticket {
-        self.write(WILL, session.partition(), |body| {
-            number(body, session.number);
-            text(body, &session.client_id);
-            identity(body, &session.identity);
+        self.will_of(session.number, &session.client_id, &session.identity, will)
+    }
+
+    /// The same, where there is no session any more.
+    pub(crate) fn will_of(
+        &mut self,
+        session: u64,
+        client_id: &str,
+        identity: &Identity,
+        will: &Will,
+    ) -> Ticket {
+        self.write(WILL, partition_of(client_id), |body| {
+            number(body, session);
+            text(body, client_id);
+            self::identity(body, identity);
             self::will(body, will);
         })
     }
@@ -385,25 +403,41 @@ impl Records {
             .then(|| [self.wall(session.ends_at), self.wall(session.will_at)]);
         self.write(STATE, session.partition(), |body| {
             who_and_how_long(body, session);
-            body.push(u8::from(absence.is_some()));
-            for time in absence.into_iter().flatten() {
-                number(body, time);
-            }
-            number(body, session.subscriptions.len() as u64);
-            for (filter, subscription) in &session.subscriptions {
-                body.push(subscription.options.bits());
-                number(
-                    body,
-                    u64::from(subscription.grant.subscription_id().unwrap_or(0)),
-                );
-                text(body, filter);
-            }
+            let subscriptions = session.subscriptions.iter();
+            absence_and_subscriptions(
+                body,
+                absence,
+                subscriptions.map(|(filter, own)| (&**filter, own.grant, own.options)),
+            );
             let state = session.state.export(|delivery, out| {
                 each(&delivery.message);
                 write_delivery(delivery, groups, out);
             });
             body.extend_from_slice(state.as_bytes());
         });
+    }
+
+    /// A session that is kept, and its Will, as a start finds them.
+    pub(crate) fn session_kept(&mut self, session: &SessionCheckpoint) {
+        let absence = [self.wall(session.ends_at), self.wall(session.will_at)];
+        let absence = (!session.was_connected).then_some(absence);
+        self.write(STATE, partition_of(&session.client_id), |body| {
+            number(body, session.number);
+            number(body, u64::from(session.expiry_interval));
+            body.push(u8::from(session.counted == Counted::DurableAnonymous));
+            text(body, &session.client_id);
+            identity(body, &session.identity);
+            let subscriptions = session.subscriptions.iter();
+            absence_and_subscriptions(
+                body,
+                absence,
+                subscriptions.map(|(filter, grant, options)| (&**filter, *grant, *options)),
+            );
+            body.extend_from_slice(session.state.as_bytes());
+        });
+        if let Some(will) = &session.will {
+            self.will_of(session.number, &session.client_id, &session.identity, will);
+        }
     }
 
     /// Numbers below these are taken.
@@ -497,6 +531,23 @@ fn who_and_how_long(body: &mut Vec<u8>, session: &Session) {
     body.push(u8::from(session.counted == Counted::DurableAnonymous));
     text(body, &session.client_id);
     identity(body, &session.identity);
+}
+
+fn absence_and_subscriptions<'a>(
+    body: &mut Vec<u8>,
+    absence: Option<[u64; 2]>,
+    subscriptions: impl ExactSizeIterator<Item = (&'a str, Grant, SubscriptionOptions)>,
+) {
+    body.push(u8::from(absence.is_some()));
+    for time in absence.into_iter().flatten() {
+        number(body, time);
+    }
+    number(body, subscriptions.len() as u64);
+    for (filter, grant, options) in subscriptions {
+        body.push(options.bits());
+        number(body, u64::from(grant.subscription_id().unwrap_or(0)));
+        text(body, filter);
+    }
 }
 
 /// Who it is, for rights that are asked about later. How long somebody is known belongs to a connection.

@@ -22,6 +22,7 @@ mod conformance;
 mod connect;
 mod cuts;
 mod docs;
+mod export;
 mod flow;
 mod full_store;
 mod intercept;

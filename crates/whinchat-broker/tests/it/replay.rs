@@ -28,7 +28,7 @@ const CLIENTS: usize = 4;
 const FILTERS: [&str; 5] = ["a/#", "a/b", "+/b", "$share/g/a/#", "c"];
 const TOPICS: [&str; 4] = ["a/b", "a/c", "c", "d/b"];
 
-fn store(disk: &SimulatedDisk) -> Store {
+pub(crate) fn store(disk: &SimulatedDisk) -> Store {
     let mut options = DurableLogOptions::default();
     options.segment_bytes = 8 << 10;
     Store::new(Arc::new(disk.clone()), options)
@@ -63,9 +63,9 @@ struct Client {
     next_id: u16,
 }
 
-struct Run {
-    disk: SimulatedDisk,
-    clock: Clock,
+pub(crate) struct Run {
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) clock: Clock,
     hand: ClockHand,
     broker: SteppedBroker,
     clients: [Client; CLIENTS],
@@ -257,7 +257,7 @@ impl Run {
     }
 }
 
-fn live(seed: u64, steps: usize) -> Run {
+pub(crate) fn live(seed: u64, steps: usize) -> Run {
     let mut run = Run::new(seed);
     for step in 0..steps {
         run.step();

@@ -1,6 +1,8 @@
 //! `whinchat store`: the data directory without a broker.
 
 mod backup;
+mod export;
+mod import;
 mod inspect;
 mod repair;
 mod verify;
@@ -48,6 +50,15 @@ enum Action {
     ///
     /// Ends as `backup` does.
     Restore(backup::Args),
+    /// Writes all that is kept as JSON lines: sessions, messages with their payloads, Wills. Changes nothing.
+    ///
+    /// Ends with 0, with 3 if the directory is damaged, in use, or of a later release, with 1 if the lines cannot be written.
+    Export(export::Args),
+    /// Makes a new data directory of what `export` has written.
+    ///
+    /// Ends with 0, with 2 if a line is wrong, with 3 if the directory is in use or not empty, with 1 if it cannot be written. Unless it ends with 0 the
+    /// directory is left empty.
+    Import(import::Args),
 }
 
 #[derive(clap::Args)]
@@ -66,6 +77,8 @@ pub(crate) fn run(args: Args) -> Exit {
         Action::Repair(directory) => repair::run(&directory),
         Action::Backup(args) => backup::run(&args, true),
         Action::Restore(args) => backup::run(&args, false),
+        Action::Export(args) => export::run(&args),
+        Action::Import(args) => import::run(&args),
         Action::Inspect { directory, json } => inspect::run(&directory, json),
     }
 }
