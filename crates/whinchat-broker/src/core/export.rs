@@ -54,11 +54,11 @@ pub struct ExportHeader {
     /// The release that wrote it.
     whinchat: String,
     /// Numbers below these were used.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     next_message: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     next_session: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) next_mark: u64,
 }
 
@@ -69,27 +69,27 @@ pub struct ExportedSession {
     pub(super) number: u64,
     pub(super) client_id: String,
     pub(super) identity: ExportedIdentity,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) anonymous_from_elsewhere: bool,
     /// Seconds; 4294967295 is for ever.
     pub(super) expiry_interval: u32,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) was_connected: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) ends_at_ms: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) will_at_ms: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) will: Option<ExportedWill>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) subscriptions: Vec<ExportedSubscription>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     last_packet_id: u16,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     in_flight: Vec<ExportedInFlight>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     queue: Vec<ExportedQueued>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     held_ids: Vec<u16>,
 }
 
@@ -98,13 +98,13 @@ pub struct ExportedSession {
 pub(super) struct ExportedSubscription {
     pub(super) filter: String,
     qos: u8,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     no_local: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     retain_as_published: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     retain_handling: u8,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) id: Option<u32>,
 }
 
@@ -114,15 +114,15 @@ struct ExportedInFlight {
     packet_id: u16,
     awaits: Awaited,
     /// The reason of the PUBREC that has come.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pubrec: Option<u8>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     message: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     group: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     retain: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     subscription_ids: Vec<u32>,
 }
 
@@ -138,14 +138,14 @@ enum Awaited {
 #[serde(deny_unknown_fields)]
 struct ExportedQueued {
     message: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     group: Option<String>,
     qos: u8,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     retain: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     subscription_ids: Vec<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     may_have_left: bool,
 }
 
@@ -158,18 +158,18 @@ pub struct ExportedMessage {
     pub(super) publisher: u64,
     pub(super) topic: String,
     qos: u8,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) retain: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) expires_at_ms: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) properties: PublishProperties,
     pub(super) payload: Payload,
     /// It is the retained message of its topic.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) retained: bool,
     /// Who published that, where rights are asked about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) source: Option<ExportedSource>,
 }
 
@@ -195,13 +195,13 @@ pub struct ExportedOrphan {
 pub(super) struct ExportedWill {
     topic: String,
     qos: u8,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     retain: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     delay_interval: u32,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     expiry_interval: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     properties: PublishProperties,
     payload: Payload,
 }
@@ -210,11 +210,11 @@ pub(super) struct ExportedWill {
 #[serde(deny_unknown_fields)]
 pub(super) struct ExportedIdentity {
     name: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     anonymous: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     roles: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     attributes: BTreeMap<String, String>,
 }
 
@@ -581,6 +581,10 @@ impl Payload {
             },
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn qos(number: u8) -> Result<QoS, BadField> {

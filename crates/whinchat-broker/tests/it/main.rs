@@ -25,6 +25,7 @@ mod docs;
 mod export;
 mod flow;
 mod full_store;
+mod golden_logs;
 mod intercept;
 mod limits;
 mod long_queues;

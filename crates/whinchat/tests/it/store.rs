@@ -165,18 +165,97 @@ fn repair_keeps_all_but_what_is_damaged() {
 }
 
 #[test]
-fn a_log_of_a_later_release_is_not_repaired() {
+fn a_log_of_a_later_release_is_refused_by_every_command_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     left_behind(&data);
     let segment = segment(&data);
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
     file.write_all_at(&[9], 8).unwrap();
-    let before = fs::read(&segment).unwrap();
-    refused(&["verify"], &data, 3, "has format 9 of the log");
-    refused(&["repair"], &data, 3, "has format 9 of the log");
-    assert!(fs::read(&segment).unwrap() == before);
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect();
+        files.sort_by(|(_, a), (_, b)| a.cmp(b));
+        files
+    };
+    let before = files();
+    let words = "has format 9 of the log, this release reads up to format 1";
+    for action in ["verify", "repair", "inspect", "export"] {
+        refused(&[action], &data, 3, words);
+    }
+    let elsewhere = folder.path().join("elsewhere");
+    for action in ["backup", "restore"] {
+        let mut command = whinchat(&["store", action]);
+        let (code, stdout, stderr) = result(&command.arg(&data).arg(&elsewhere).output().unwrap());
+        assert_eq!((code, stdout.as_str()), (3, ""), "{action}: {stderr}");
+        assert!(stderr.contains(words), "{action}: {stderr}");
+    }
+    refused(&["import", "-"], &data, 3, words);
+    let mut serve = whinchat(&["serve", "--data-dir"]);
+    let (code, stdout, stderr) = result(&serve.arg(&data).output().unwrap());
+    assert_eq!((code, stdout.as_str()), (3, ""), "{stderr}");
+    assert!(stderr.contains(words), "{stderr}");
+    assert!(files() == before);
     assert!(backups(folder.path()).is_empty());
+}
+
+#[test]
+fn what_is_exported_is_imported_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, new) = (folder.path().join("data"), folder.path().join("new"));
+    left_behind(&data);
+    let (code, lines, stderr) = store(&["export"], &data);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(lines.lines().count(), 6, "{lines}");
+    let kept = folder.path().join("kept.jsonl");
+    fs::write(&kept, &lines).unwrap();
+    let import = ["import", kept.to_str().unwrap()];
+    let (code, stdout, stderr) = store(&import, &new);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(
+        stdout,
+        "imported: 1 sessions, 4 messages (3 retained), 0 Wills\n"
+    );
+    refused(
+        &import,
+        &new,
+        3,
+        "the log is not empty: import into a new directory",
+    );
+    let broker = Broker::start_in(&new);
+    let queued = broker.succeed(&[
+        "sub", "-c", "-i", "keeper", "-q", "1", "-t", "plain", "-C", "1",
+    ]);
+    assert_eq!(queued, "for the keeper\n");
+}
+
+#[test]
+fn an_import_with_a_wrong_line_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, kept) = (folder.path().join("data"), folder.path().join("kept.jsonl"));
+    let header = r#"{"kind":"export","format":1,"whinchat":"0.1.0"}"#;
+    let message =
+        r#"{"kind":"message","id":1,"publisher":1,"topic":"a","qos":1,"payload":{"text":"x"}}"#;
+    for (line, words) in [
+        ("{", "kept.jsonl:3: EOF while parsing an object"),
+        (header, "kept.jsonl:3: a second line of the kind"),
+        (message, "kept.jsonl:3: message 1 comes a second time"),
+        (
+            r#"{"kind":"will","session":1}"#,
+            "kept.jsonl:3: missing field",
+        ),
+    ] {
+        fs::write(&kept, format!("{header}\n{message}\n{line}\n")).unwrap();
+        refused(&["import", kept.to_str().unwrap()], &data, 2, words);
+        let left: Vec<_> = fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["lock"]);
+    }
 }
 
 #[test]

@@ -56,9 +56,16 @@ pub(super) fn run(args: &Args) -> Exit {
         Err(error) => return Exit::Data.with_error(error),
     };
     let disk: Arc<dyn Disk> = Arc::new(directory.disk());
+    let options = DurableLogOptions::default();
+    let begun = match Import::new(Arc::clone(&disk), options, &Clock::system()) {
+        Ok(begun) => begun,
+        Err(error) => {
+            return Exit::Data.with_error(format_args!("{}: {error}", args.to.display()));
+        }
+    };
     let bar = progress::bar(args.quiet || bytes == 0, super::TEMPLATE).with_message("importing");
     let (bar, moves) = super::moves(bar);
-    let imported = import(Arc::clone(&disk), source, |done| moves(done, bytes));
+    let imported = import(begun, source, |done| moves(done, bytes));
     bar.finish_and_clear();
     let name = args.from.display();
     let failure = match imported {
@@ -70,9 +77,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
         Err(failure) => failure,
     };
-    if !matches!(failure, Failure::Whole(ImportError::NotEmpty)) {
-        empty(&*disk);
-    }
+    empty(&*disk);
     match failure {
         Failure::Read(error) => {
             Exit::Runtime.with_error(format_args!("cannot read {name}: {error}"))
@@ -80,29 +85,22 @@ pub(super) fn run(args: &Args) -> Exit {
         Failure::Syntax(line, error) => {
             Exit::Usage.with_error(format_args!("{name}:{line}: {error}"))
         }
-        Failure::Line(_, error @ (ImportError::Full | ImportError::Log(_))) => {
+        Failure::Line(_, error @ (ImportError::Full | ImportError::Log(_)))
+        | Failure::Whole(error @ (ImportError::Full | ImportError::Log(_))) => {
             Exit::Runtime.with_error(error)
         }
         Failure::Line(line, error) => {
             Exit::Usage.with_error(format_args!("{name}:{line}: {error}"))
-        }
-        Failure::Whole(error @ (ImportError::NotEmpty | ImportError::Open(_))) => {
-            Exit::Data.with_error(format_args!("{}: {error}", args.to.display()))
-        }
-        Failure::Whole(error @ (ImportError::Full | ImportError::Log(_))) => {
-            Exit::Runtime.with_error(error)
         }
         Failure::Whole(error) => Exit::Usage.with_error(format_args!("{name}: {error}")),
     }
 }
 
 fn import(
-    disk: Arc<dyn Disk>,
+    mut import: Import,
     source: impl BufRead,
     moves: impl Fn(u64),
 ) -> Result<Imported, Failure> {
-    let mut import = Import::new(disk, DurableLogOptions::default(), &Clock::system())
-        .map_err(Failure::Whole)?;
     let mut done = 0;
     for (number, line) in source.split(b'\n').enumerate() {
         let line = line.map_err(Failure::Read)?;
