@@ -109,30 +109,57 @@ async fn what_cannot_be_read_back_is_no_message_but_a_failed_log() {
     expect_failed_read(&broker, &disk).await;
 }
 
-/// More than a broker keeps in memory while it reads its log.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_start_has_no_room_for_is_left_in_the_log() {
-    const LARGE: usize = 512 << 10;
-    const LARGE_MESSAGES: usize = (64 << 20) / LARGE + 10;
-    let (clock, _hand) = Clock::manual();
-    let disk = SimulatedDisk::new();
-    let broker = start(&disk, &clock);
-    absent_readers(&broker).await;
-    let mut writer = Peer::connected(&broker, V5, "writer").await;
+/// Together more than a broker keeps in memory while it reads its log.
+const LARGE: usize = 512 << 10;
+const LARGE_MESSAGES: usize = (64 << 20) / LARGE + 10;
+
+async fn publish_large(broker: &BrokerHandle) {
+    let mut writer = Peer::connected(broker, V5, "writer").await;
     for number in 0..LARGE_MESSAGES {
         let payload = format!("{}{number:0>9}", "0".repeat(LARGE - 9));
         writer.publish_acked("a/b", &payload).await;
     }
-    let copies = [disk.copy(), disk.copy()];
-    end(broker).await;
-    let broker = start(&copies[0], &clock);
-    let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "one")).await;
+}
+
+async fn take_large(reader: &mut Peer) {
     for number in 0..LARGE_MESSAGES {
         let payload = reader.take_payload().await;
         assert!(payload.len() == LARGE && payload.ends_with(&format!("{number:0>9}")));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_has_no_room_for_is_left_in_the_log() {
+    let (clock, _hand) = Clock::manual();
+    let disk = SimulatedDisk::new();
+    let broker = start(&disk, &clock);
+    absent_readers(&broker).await;
+    publish_large(&broker).await;
+    let copies = [disk.copy(), disk.copy()];
+    end(broker).await;
+    let broker = start(&copies[0], &clock);
+    let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "one")).await;
+    take_large(&mut reader).await;
     let broker = start(&copies[1], &clock);
     expect_failed_read(&broker, &copies[1]).await;
+}
+
+/// T-115
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_flight_comes_again_from_the_log() {
+    let (clock, _hand) = Clock::manual();
+    let disk = SimulatedDisk::new();
+    let broker = start(&disk, &clock);
+    absent_readers(&broker).await;
+    publish_large(&broker).await;
+    let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "one")).await;
+    for _ in 0..LARGE_MESSAGES {
+        reader.receive_publish().await;
+    }
+    end(broker).await;
+    let broker = start(&disk, &clock);
+    let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "one")).await;
+    take_large(&mut reader).await;
 }
 
 /// Spoils the files, so that a message in memory is told from one that is not.

@@ -540,7 +540,11 @@ impl Connection {
             };
             if unsent != Unsent::No {
                 // What does not leave here leaves when the peer has made room.
-                if has_window && !out.is_full() && sender.next_unsent() == Some(position) {
+                if has_window
+                    && !out.is_full()
+                    && sender.next_unsent() == Some(position)
+                    && sender.load(position)
+                {
                     self.send_unsent(now, session, position, out);
                 }
             } else if state == Outgoing::AwaitPubComp && !planted!(PubRelLost) {
