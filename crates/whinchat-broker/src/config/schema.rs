@@ -87,7 +87,7 @@ section! {
     pub struct GeneralConfig in "" {
         /// The folder for what must survive. With "auto" whinchat serve takes $STATE_DIRECTORY, else /var/lib/whinchat as root, else $XDG_STATE_HOME/whinchat, else $HOME/.local/state/whinchat. With "none" everything is in memory and nothing survives a restart. The flags --data-dir and --ephemeral win over it.
         data_dir: Auto<Option<PathBuf>> = Auto::Auto;
-        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: when their effect is in memory, handed to the operating system ("written": it survives the end of the process, and is synced within a second) or on disk ("synced": it survives a loss of power). With "auto" it is "synced" if there is a data directory, else "memory". Single topics may have another level: see [acks].
+        /// When PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and CONNACK leave: when their effect is in memory, handed to the operating system ("written": it survives the end of the process, and is synced within a second) or on disk ("synced": it survives a loss of power). With "auto" it is "synced" if there is a data directory, else "memory". Single topics may have another level: see `[acks]`.
         ack: Auto<Ack> = Auto::Auto;
         /// Threads that serve clients. With "auto" as many as the process may use at a time.
         threads: Auto<u16> = Auto::Auto, 1 => 1024;

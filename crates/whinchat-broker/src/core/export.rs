@@ -127,11 +127,13 @@ struct ExportedInFlight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 enum Awaited {
-    PubAck,
-    PubRec,
-    PubComp,
+    #[serde(rename = "puback")]
+    Ack,
+    #[serde(rename = "pubrec")]
+    Rec,
+    #[serde(rename = "pubcomp")]
+    Comp,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -421,9 +423,9 @@ impl ExportedInFlight {
         let message = part.message.as_deref().map(delivery).transpose()?;
         let (message, group) = message.unzip();
         let (awaits, pubrec) = match part.awaits {
-            AwaitedPart::PubAck => (Awaited::PubAck, None),
-            AwaitedPart::PubRec => (Awaited::PubRec, None),
-            AwaitedPart::PubComp(reason) => (Awaited::PubComp, Some(reason.code())),
+            AwaitedPart::PubAck => (Awaited::Ack, None),
+            AwaitedPart::PubRec => (Awaited::Rec, None),
+            AwaitedPart::PubComp(reason) => (Awaited::Comp, Some(reason.code())),
         };
         Ok(Self {
             packet_id: part.packet_id.get(),
@@ -442,9 +444,9 @@ impl ExportedInFlight {
         Ok(InFlightPart {
             packet_id: packet_id(self.packet_id)?,
             awaits: match self.awaits {
-                Awaited::PubAck => AwaitedPart::PubAck,
-                Awaited::PubRec => AwaitedPart::PubRec,
-                Awaited::PubComp => AwaitedPart::PubComp(reason),
+                Awaited::Ack => AwaitedPart::PubAck,
+                Awaited::Rec => AwaitedPart::PubRec,
+                Awaited::Comp => AwaitedPart::PubComp(reason),
             },
             message: self.message.map(|id| handle(id, self.group.as_deref())),
             retain: self.retain,
