@@ -3,13 +3,14 @@
 
 use std::{path::Path, process::ExitCode};
 
-use whinchat_testkit::torture::{Recipe, Row, cuts, images, kills, table, trace};
+use whinchat_testkit::torture::{Recipe, Row, cuts, full, images, kills, table, trace};
 
 struct Plan {
     recipe: Recipe,
     only: Option<String>,
     seed: u64,
     kills: u64,
+    rounds: u64,
     cuts: u64,
     images: u64,
     answers: u64,
@@ -23,6 +24,7 @@ impl Plan {
             only: None,
             seed: fastrand::u64(..),
             kills: 20,
+            rounds: 3,
             cuts: 6,
             images: 5_000,
             answers: 5_000,
@@ -39,6 +41,7 @@ impl Plan {
                 "--seed" => plan.seed = number()?,
                 "--answers" => plan.answers = number()?,
                 "--cuts" => plan.cuts = number()?,
+                "--rounds" => plan.rounds = number()?,
                 "--kills" => plan.kills = number()?,
                 "--images" => plan.images = number()?,
                 "--broker" if value == "mosquitto" => {
@@ -81,6 +84,9 @@ impl Plan {
         if self.wants("cuts") {
             let folder = folder.join("cuts");
             rows.push(cuts(&self.recipe, &folder, self.cuts, self.seed));
+        }
+        if self.wants("full") {
+            rows.push(full(&self.recipe, &folder.join("full"), self.rounds));
         }
         if self.wants("trace") {
             rows.push(trace(&self.recipe, &folder.join("trace"), self.answers));

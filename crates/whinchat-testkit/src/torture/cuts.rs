@@ -22,6 +22,7 @@ use fastrand::Rng;
 use super::{
     finding::Kind,
     kills::{MESSAGES, SETTLE_EVERY, settle, started},
+    mount::{Mount, run},
     process::Recipe,
     report::{Progress, Row},
     world::World,
@@ -142,7 +143,7 @@ impl Outer {
         let at = folder.join(name);
         let disk = folder.join(format!("disk-{name}"));
         fs::create_dir_all(&disk)?;
-        let mount = Mount::new(&image, &at)?;
+        let mount = Mount::image(&image, &at)?;
         // A machine that cannot do this cannot cut.
         let outer = Self { mount, disk };
         drop(outer.freeze(|| Ok(()))?);
@@ -159,7 +160,7 @@ impl Outer {
     }
 
     fn disk(&self) -> io::Result<Mount> {
-        Mount::new(&self.image(), &self.disk)
+        Mount::image(&self.image(), &self.disk)
     }
 
     fn copy(&self, from: &Self) -> io::Result<()> {
@@ -195,42 +196,6 @@ impl Drop for Frozen<'_> {
     }
 }
 
-/// A mounted image; dropping it unmounts it.
-struct Mount {
-    at: PathBuf,
-}
-
-impl Mount {
-    fn new(image: &Path, at: &Path) -> io::Result<Self> {
-        fs::create_dir_all(at)?;
-        run(Command::new("mount").args(["-o", "loop"]).args([image, at]))?;
-        Ok(Self { at: at.to_owned() })
-    }
-
-    fn data(&self) -> PathBuf {
-        self.at.join("data")
-    }
-
-    /// What its device has counted of writes, as text.
-    fn writes(&self) -> io::Result<String> {
-        use std::os::unix::fs::MetadataExt;
-        let device = fs::metadata(&self.at)?.dev();
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let counts = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"))?;
-        // Writes that are done, those that were merged, sectors; see the kernel's Documentation/block/stat.rst.
-        let writes: Vec<_> = counts.split_whitespace().skip(4).take(3).collect();
-        Ok(writes.join(" "))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        if let Err(error) = run(Command::new("umount").arg(&self.at)) {
-            eprintln!("{error}");
-        }
-    }
-}
-
 /// A file of this size with an empty ext4, all of it written now rather than in the background.
 fn make(image: &Path, bytes: u64, feature: &str) -> io::Result<()> {
     File::create(image)?.set_len(bytes)?;
@@ -253,15 +218,4 @@ fn differs(one: &Path, other: &Path) -> io::Result<bool> {
         .output()?
         .status;
     Ok(!status.success())
-}
-
-fn run(command: &mut Command) -> io::Result<()> {
-    let output = command.output();
-    let program = command.get_program().to_string_lossy();
-    let output = output.map_err(|error| io::Error::other(format!("{program}: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{program}: {}", said.trim())))
 }

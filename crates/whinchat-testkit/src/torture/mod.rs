@@ -3,15 +3,18 @@
 //! Each method treats a broker badly and keeps a book of what it has acknowledged: [`kills`] ends its process without warning.
 //! [`images`] has no process: its broker takes its turns on a disk in memory, and starts on everything that a loss of power may leave there.
 //! [`cuts`] takes away what was not synced, by means of a real file system.
+//! [`full`] leaves it no room.
 //! [`trace`] treats it well and looks at its system calls.
 //! A method gives a [`Row`]: what was done how often, and what was found. Any broker that a command line starts can be tortured: see [`Recipe`].
 
 mod client;
 mod cuts;
 mod finding;
+mod full;
 mod images;
 mod kills;
 mod ledger;
+mod mount;
 mod process;
 mod report;
 mod retained;
@@ -20,6 +23,7 @@ mod world;
 
 pub use cuts::cuts;
 pub use finding::{Findings, Kind};
+pub use full::full;
 pub use images::{Found, images};
 pub use kills::kills;
 pub use process::{Process, Recipe};

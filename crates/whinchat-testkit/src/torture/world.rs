@@ -648,13 +648,13 @@ impl World {
     }
 }
 
-fn payload(number: u64, padding: usize) -> Bytes {
+pub(super) fn payload(number: u64, padding: usize) -> Bytes {
     let mut payload = format!("#{number:016x}").into_bytes();
     payload.resize(payload.len() + padding, b'.');
     payload.into()
 }
 
-fn number_in(payload: &[u8]) -> Option<u64> {
+pub(super) fn number_in(payload: &[u8]) -> Option<u64> {
     let digits = payload.strip_prefix(b"#")?.get(..16)?;
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
