@@ -3,13 +3,14 @@
 
 use std::{path::Path, process::ExitCode};
 
-use whinchat_testkit::torture::{Recipe, Row, cuts, full, images, kills, table, trace};
+use whinchat_testkit::torture::{Recipe, Row, cuts, faults, full, images, kills, table, trace};
 
 struct Plan {
     recipe: Recipe,
     only: Option<String>,
     seed: u64,
     kills: u64,
+    faults: u64,
     rounds: u64,
     cuts: u64,
     images: u64,
@@ -24,6 +25,7 @@ impl Plan {
             only: None,
             seed: fastrand::u64(..),
             kills: 20,
+            faults: 4,
             rounds: 3,
             cuts: 6,
             images: 5_000,
@@ -41,6 +43,7 @@ impl Plan {
                 "--seed" => plan.seed = number()?,
                 "--answers" => plan.answers = number()?,
                 "--cuts" => plan.cuts = number()?,
+                "--faults" => plan.faults = number()?,
                 "--rounds" => plan.rounds = number()?,
                 "--kills" => plan.kills = number()?,
                 "--images" => plan.images = number()?,
@@ -49,6 +52,7 @@ impl Plan {
                     plan.recipe = Recipe::mosquitto();
                 }
                 "--broker" => {
+                    plan.recipe.disk_failed = None;
                     plan.images = 0;
                     plan.recipe.command = value.split_whitespace().map(str::to_owned).collect();
                 }
@@ -87,6 +91,10 @@ impl Plan {
         }
         if self.wants("full") {
             rows.push(full(&self.recipe, &folder.join("full"), self.rounds));
+        }
+        if self.wants("faults") {
+            let dir = folder.join("faults");
+            rows.push(faults(&self.recipe, &dir, self.faults, self.seed));
         }
         if self.wants("trace") {
             rows.push(trace(&self.recipe, &folder.join("trace"), self.answers));

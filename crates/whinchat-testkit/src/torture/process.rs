@@ -24,6 +24,8 @@ pub struct Recipe {
     pub command: Vec<String>,
     /// What the file holds; the same words are replaced.
     pub config: String,
+    /// The exit code that it documents for a disk that has failed.
+    pub disk_failed: Option<i32>,
 }
 
 impl Recipe {
@@ -37,6 +39,7 @@ impl Recipe {
         Self {
             command,
             config: "[admin]\nlisten = \"none\"\n[sys]\ninterval = \"none\"\n".to_owned(),
+            disk_failed: Some(4),
         }
     }
 
@@ -48,6 +51,7 @@ impl Recipe {
                 .map(str::to_owned)
                 .to_vec(),
             config: "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {dir}/\nmax_queued_messages 0\nlog_type error\nuser root\n".to_owned(),
+            disk_failed: None,
         }
     }
 
@@ -60,6 +64,7 @@ impl Recipe {
         Self {
             command,
             config: self.config.clone(),
+            disk_failed: self.disk_failed,
         }
     }
 
