@@ -372,6 +372,10 @@ impl World {
     /// The broker has committed what it knows.
     pub(super) fn note_commit(&mut self) {
         if let Some(away) = &mut self.away {
+            if !away.is_known() {
+                // The end of a connection whose CONNACK waited is noticed only now.
+                away.latest = self.now;
+            }
             away.commits += 1;
         }
     }
