@@ -138,7 +138,7 @@ impl Commons {
             counts: Counts::default(),
             memory: Memory::default(),
             share: Share::default(),
-            passes: Passes::default(),
+            passes: Passes::new(shards),
             spill,
             log_failed: Notify::new(),
             connect_rates: Mutex::default(),

@@ -11,6 +11,15 @@ use std::{io, sync::Arc};
 pub use directory::{DataDirectory, Directory, DirectoryError};
 pub use simulated::{Crash, Fault, Moment, SimulatedDisk};
 
+/// The volume that files lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Bytes in all, used or not.
+    pub bytes: u64,
+    /// Bytes that this process may still use.
+    pub available_bytes: u64,
+}
+
 /// A flat folder of files.
 pub trait Disk: Send + Sync {
     /// The names of all files, in no order.
@@ -43,11 +52,11 @@ pub trait Disk: Send + Sync {
     /// What the operating system answers.
     fn sync_names(&self) -> io::Result<()>;
 
-    /// How many bytes the volume has in all, used or not; `None` if there is no bound.
+    /// How large the volume is; `None` if there is no bound.
     ///
     /// # Errors
     /// What the operating system answers.
-    fn volume_bytes(&self) -> io::Result<Option<u64>>;
+    fn volume(&self) -> io::Result<Option<Volume>>;
 
     /// Where a file is, for messages.
     fn describe(&self, name: &str) -> String;

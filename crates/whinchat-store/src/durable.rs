@@ -34,7 +34,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     Durability, Log, LogFailure, LogSegments, LogStats, Lsn, Place, Wake,
-    disk::{Disk, allocate, read_full},
+    disk::{Disk, Volume, allocate, read_full},
     subscribers::Subscribers,
 };
 
@@ -300,7 +300,16 @@ impl LogSegments for DurableLog {
     }
 
     fn volume_bytes(&self) -> Option<u64> {
-        self.shared.disk.volume_bytes().ok().flatten()
+        self.shared.volume().map(|volume| volume.bytes)
+    }
+
+    fn room(&self) -> u64 {
+        let Some(volume) = self.shared.volume() else {
+            return u64::MAX;
+        };
+        let present = self.shared.appended.lock().room();
+        let segments = self.shared.segments.lock();
+        present + segments.bytes() - segments.needed_bytes() + volume.available_bytes
     }
 
     fn release(&self, segment: u64) {
@@ -316,6 +325,10 @@ impl LogSegments for DurableLog {
 }
 
 impl Shared {
+    fn volume(&self) -> Option<Volume> {
+        self.disk.volume().ok().flatten()
+    }
+
     /// Commits what was appended, each group at least as it asked for.
     fn commit(&self, at_least: Durability) -> Commit {
         let mut pending = self.writer.lock();

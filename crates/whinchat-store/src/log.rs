@@ -140,6 +140,9 @@ pub trait LogSegments: Send + Sync {
     /// Bytes of the volume that the files lie on, used or not; `None` if it has no bound, or does not say.
     fn volume_bytes(&self) -> Option<u64>;
 
+    /// Bytes that can still be appended: in the present segment, in files that were made in advance, on the volume. [`u64::MAX`] if there is no bound.
+    fn room(&self) -> u64;
+
     /// Gives up all segments before `segment`: what they held is superseded, and what supersedes it is committed. A restart knows of it when
     /// the next group is committed.
     fn release(&self, segment: u64);

@@ -12,12 +12,17 @@ pub(crate) struct Census {
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
+    /// Bytes of records that the log had been given when it began.
+    began_at: u64,
 }
 
 impl Shard {
     /// Called with every tick.
     pub(crate) fn continue_census(&mut self) {
         let census = &mut self.census;
+        if census.next == 0 {
+            census.began_at = self.commons.log.stats().bytes;
+        }
         let last = census.next.saturating_add(SESSIONS_PER_TICK);
         for session in self.sessions.range(census.next..last) {
             census.queued += session.state.queue_len();
@@ -31,6 +36,7 @@ impl Shard {
             self.metrics.messages_queued.set(census.queued);
             self.metrics.messages_queued_bytes.set(census.queued_bytes);
             self.metrics.messages_in_flight.set(census.in_flight);
+            self.commons.passes.counted(self.id, census.began_at);
         }
     }
 }

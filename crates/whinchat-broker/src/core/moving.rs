@@ -26,17 +26,22 @@ use crate::shard::Shard;
 
 /// Segments before the first pass.
 const SEGMENTS_MIN: usize = 4;
+/// Bytes of the records of a session without messages, and of a message in flight, about.
+const SESSION_BYTES: u64 = 200;
+const IN_FLIGHT_BYTES: u64 = 1_024;
 /// Bytes of records that a pass adds to one turn, about.
 const BYTES_PER_TURN: usize = 128 << 10;
 /// Retained messages looked at under one hold of their lock.
 const RETAINED_PER_LOOK: usize = 256;
 
 /// The passes of all shards.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Passes {
     /// The segment from which on everything lies after the present pass, or lay after the last.
     floor: AtomicU64,
     pass: Mutex<Pass>,
+    /// For each shard, one more than the bytes of records that the log had been given when its sessions were last counted; 0: they never were.
+    counted_at: Box<[AtomicU64]>,
 }
 
 #[derive(Debug, Default)]
@@ -50,21 +55,53 @@ struct Pass {
 }
 
 impl Passes {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            floor: AtomicU64::new(0),
+            pass: Mutex::default(),
+            counted_at: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// The sessions of a shard were counted. The count began when the log had been given so many bytes of records.
+    pub(crate) fn counted(&self, shard: ShardId, began_at: u64) {
+        self.counted_at[shard.position()].store(began_at + 1, Ordering::Relaxed);
+    }
+
+    /// Bytes of records that the oldest of these counts does not know of; `None` if a shard never counted.
+    fn uncounted(&self, given: u64) -> Option<u64> {
+        let counts = self.counted_at.iter();
+        let oldest = counts.map(|count| count.load(Ordering::Relaxed)).min()?;
+        oldest.checked_sub(1).map(|oldest| given - oldest)
+    }
+
     pub(crate) fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Begins a pass if it is time for one: from which segment on everything is to lie. Where room `is_missing`, it is time as soon as something can be given up.
-    fn begin(&self, segments: &dyn LogSegments, shards: usize, is_missing: bool) -> Option<u64> {
+    /// Begins a pass if it is time for one: from which segment on everything is to lie. About `live` bytes are still needed.
+    ///
+    /// What is written anew needs room before what is old can be given up: a pass that found none would keep everything else from the log. So where the room
+    /// gets scarce, it is time as soon as a third of the log is of no use, and where there is too little, no pass begins before queues have become shorter.
+    fn begin(
+        &self,
+        segments: &dyn LogSegments,
+        shards: usize,
+        is_missing: bool,
+        live: u64,
+    ) -> Option<u64> {
         let mut pass = self.pass.lock();
         let (needed, newest) = (segments.needed(), segments.newest());
-        let most = if is_missing {
-            1
-        } else {
-            SEGMENTS_MIN.max(pass.needed_after * 2)
-        };
-        let is_time = needed > most && newest > pass.ended_in;
-        if pass.shards_left > 0 || !is_time {
+        if pass.shards_left > 0 || needed < 2 || newest <= pass.ended_in {
+            return None;
+        }
+        let (bytes, room) = (segments.needed_bytes(), segments.room());
+        // However often queues have the same message, the log has it once.
+        let live = live.min(bytes);
+        let more = live.saturating_add(live / 2);
+        let is_long = needed > SEGMENTS_MIN.max(pass.needed_after * 2);
+        let is_scarce = (is_missing || room < more) && bytes > more;
+        if room < live || !(is_long || is_scarce) {
             return None;
         }
         pass.shards_left = shards;
@@ -119,17 +156,31 @@ impl Shard {
         }
     }
 
+    /// What is still needed of the log, rather too much than too little: all that came since the sessions were counted may be.
+    fn live_bytes(&self) -> u64 {
+        let given = self.commons.log.stats().bytes;
+        let Some(uncounted) = self.commons.passes.uncounted(given) else {
+            return u64::MAX;
+        };
+        let metrics = &self.commons.metrics;
+        let queued = metrics.sum_gauge(|shard| shard.messages_queued_bytes.value());
+        let sessions = metrics.sum_gauge(|shard| shard.sessions.value());
+        let in_flight = metrics.sum_gauge(|shard| shard.messages_in_flight.value());
+        let retained = self.commons.retained.read().bytes() as u64;
+        queued + retained + uncounted + in_flight * IN_FLIGHT_BYTES + sessions * SESSION_BYTES
+    }
+
     /// Begins a pass if the log has grown enough.
     pub(crate) fn consider_move(&mut self) {
         let commons = Arc::clone(&self.commons);
         let Some(segments) = commons.log.segments().filter(|_| self.id.position() == 0) else {
             return;
         };
-        if let Some(target) =
-            commons
-                .passes
-                .begin(segments, commons.shards(), self.room.is_missing())
-        {
+        let is_missing = self.room.is_missing();
+        let begun = commons
+            .passes
+            .begin(segments, commons.shards(), is_missing, self.live_bytes());
+        if let Some(target) = begun {
             tracing::debug!(
                 target,
                 needed = segments.needed(),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use whinchat_broker::{Limit, metrics::ShardMetrics};
+use whinchat_broker::{Limit, config::Config, metrics::ShardMetrics};
 use whinchat_codec::{Packet, QoS};
 
 use crate::{
     peer::{Peer, Refine, V5, V311, connect_durable, puback, publish},
-    restart::{SEGMENT_BYTES, on_a_store},
+    restart::{SEGMENT_BYTES, on_a_store, on_a_store_with},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +67,66 @@ async fn a_disk_that_is_full_of_what_nobody_needs_is_cleared() {
         drop(broker);
     })
     .await;
+}
+
+/// What is written anew needs room before what is old is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_does_not_fill_the_disk_by_writing_anew_what_is_needed() {
+    // The disk is full of other things: the log has no share that it exceeds.
+    let mut config = Config::embedded();
+    config.limits.store_percent = 100;
+    for more in 0..4 {
+        on_a_store_with(config.clone(), async |lives, broker| {
+            let (mut reader, _) =
+                Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
+            reader.subscribe("a", QoS::AtLeastOnce).await;
+            reader.disconnect().await;
+            let mut writer = Peer::connected(&broker, V5, "writer").await;
+            let body = "x".repeat(4_000);
+            const QUEUED: u64 = 3 * SEGMENT_BYTES / 4_000;
+            for _ in 0..QUEUED {
+                writer.publish_acked("a", &body).await;
+            }
+            let capacity = lives.disk.used_bytes() + more * SEGMENT_BYTES;
+            lives.disk.set_capacity(Some(capacity));
+            let mut publish_state = async || {
+                lives.hand.advance(Duration::from_secs(1));
+                writer
+                    .send(publish("state", &body).at_least_once(1).retained())
+                    .await;
+                assert!(matches!(writer.receive().await, Packet::PubAck(_)));
+            };
+            // A pass is considered right after the queues were counted.
+            let queued = || {
+                broker
+                    .metrics()
+                    .sum_gauge(|shard| shard.messages_queued.value())
+            };
+            within_reason(async || {
+                publish_state().await;
+                queued() == QUEUED
+            })
+            .await;
+            for _ in 0..200 {
+                publish_state().await;
+            }
+            // What was taken goes out, and then there is room again.
+            let (mut reader, _) =
+                Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
+            for _ in 0..QUEUED {
+                reader.take_payloads(&[&body]).await;
+            }
+            within_reason(async || {
+                lives.hand.advance(Duration::from_secs(1));
+                let puback = writer.publish_acked("a", "again").await;
+                !puback.reason.is_error()
+            })
+            .await;
+            reader.take_payloads(&["again"]).await;
+            drop(broker);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

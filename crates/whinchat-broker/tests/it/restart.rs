@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use whinchat_broker::{Broker, BrokerHandle, Clock, ClockHand, Store};
+use whinchat_broker::{Broker, BrokerHandle, Clock, ClockHand, Store, config::Config};
 use whinchat_codec::{Guarantee, Packet, QoS};
 use whinchat_store::{
     DurableLogOptions,
@@ -19,6 +19,7 @@ pub(crate) struct Lives {
     pub(crate) disk: SimulatedDisk,
     clock: Clock,
     pub(crate) hand: ClockHand,
+    pub(crate) config: Config,
 }
 
 /// The size of a segment of the log.
@@ -31,6 +32,7 @@ impl Lives {
             disk: SimulatedDisk::new(),
             clock,
             hand,
+            config: Config::embedded(),
         }
     }
 
@@ -38,6 +40,7 @@ impl Lives {
         let mut options = DurableLogOptions::default();
         options.segment_bytes = SEGMENT_BYTES;
         Broker::builder()
+            .config(self.config.clone())
             .threads(2)
             .clock(self.clock.clone())
             .store(Store::new(Arc::new(self.disk.clone()), options))
@@ -64,7 +67,15 @@ impl Lives {
 
 /// Plays a scene that begins with a new broker.
 pub(crate) async fn on_a_store(scene: impl AsyncFn(Lives, BrokerHandle)) {
-    let lives = Lives::new();
+    on_a_store_with(Config::embedded(), scene).await;
+}
+
+/// The same, of a broker with this configuration.
+pub(crate) async fn on_a_store_with(config: Config, scene: impl AsyncFn(Lives, BrokerHandle)) {
+    let lives = Lives {
+        config,
+        ..Lives::new()
+    };
     let broker = lives.start();
     scene(lives, broker).await;
 }

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, Volume};
 
 /// The file that the holder of the folder keeps locked.
 const LOCK: &str = "lock";
@@ -317,9 +317,13 @@ impl Disk for Directory {
         Ok(rustix::fs::fsync(&*self.folder)?)
     }
 
-    fn volume_bytes(&self) -> io::Result<Option<u64>> {
+    fn volume(&self) -> io::Result<Option<Volume>> {
         let volume = rustix::fs::fstatvfs(&*self.folder)?;
-        Ok(Some(volume.f_blocks.saturating_mul(volume.f_frsize)))
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Some(Volume {
+            bytes: bytes(volume.f_blocks),
+            available_bytes: bytes(volume.f_bavail),
+        }))
     }
 
     fn describe(&self, name: &str) -> String {

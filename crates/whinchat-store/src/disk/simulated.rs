@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, Volume};
 
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR_BYTES: usize = 512;
@@ -426,8 +426,12 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn volume_bytes(&self) -> io::Result<Option<u64>> {
-        Ok(self.state().capacity_bytes)
+    fn volume(&self) -> io::Result<Option<Volume>> {
+        let state = self.state();
+        Ok(state.capacity_bytes.map(|bytes| Volume {
+            bytes,
+            available_bytes: bytes.saturating_sub(state.now.used_bytes()),
+        }))
     }
 
     fn describe(&self, name: &str) -> String {

@@ -68,6 +68,11 @@ impl Appended {
         self.next_sequence - 1
     }
 
+    /// Bytes that the present segment still takes.
+    pub(crate) fn room(&self) -> u64 {
+        self.segment_size.saturating_sub(self.offset)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
