@@ -21,9 +21,9 @@ use super::{
     world::{number_in, payload},
 };
 
-/// The file system, and what lies in it until there shall be room: three segments fit beside it, far less than a broker's share of the volume.
-const VOLUME_BYTES: u64 = 1000 << 20;
-const BALLAST_BYTES: u64 = 800 << 20;
+/// The file system, and what lies in it until there shall be room: three segments fit beside it, less than a broker's share of the volume.
+const VOLUME_BYTES: u64 = 400 << 20;
+const BALLAST_BYTES: u64 = 200 << 20;
 
 const PAYLOAD_BYTES: usize = 32 << 10;
 const WINDOW: usize = 8;
