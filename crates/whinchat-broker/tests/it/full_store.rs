@@ -89,8 +89,8 @@ async fn a_log_does_not_fill_the_disk_by_writing_anew_what_is_needed() {
             }
             let capacity = lives.disk.used_bytes() + more * SEGMENT_BYTES;
             lives.disk.set_capacity(Some(capacity));
+            // The clock stands still: the session must not come to its end.
             let mut publish_state = async || {
-                lives.hand.advance(Duration::from_secs(1));
                 writer
                     .send(publish("state", &body).at_least_once(1).retained())
                     .await;
