@@ -212,7 +212,12 @@ fn one_mebibyte(client: Client<'_>) -> Result<(), String> {
 
 fn thousand_lines_in_order(client: Client<'_>) -> Result<(), String> {
     let topic = format!("tools/{}/lines", client.version.name());
-    let mut subscriber = client.subscribe(&["-t", &topic, "-q", "1"])?;
+    let mut args = vec!["-t", &*topic, "-q", "1"];
+    // Mosquitto 2.0.11 sends a slow subscriber more than it has said it takes, and ours leaves then.
+    if client.version == Version::V5 {
+        args.extend(["-D", "connect", "receive-maximum", "1002"]);
+    }
+    let mut subscriber = client.subscribe(&args)?;
     let lines: String = (0..1_000)
         .map(|number| format!("line {number}\n"))
         .collect();
