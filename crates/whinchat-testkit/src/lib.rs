@@ -19,6 +19,12 @@ mod pair;
 pub mod planted;
 #[cfg(feature = "transcripts")]
 pub mod reference_server;
+#[cfg(any(
+    feature = "fuzzing",
+    feature = "torture",
+    all(feature = "models", feature = "transcripts")
+))]
+mod small_store;
 #[cfg(all(feature = "models", feature = "transcripts"))]
 pub mod stepped_target;
 #[cfg(feature = "torture")]

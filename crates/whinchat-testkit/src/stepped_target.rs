@@ -7,16 +7,17 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store};
+use whinchat_broker::{Clock, ClockHand, SteppedBroker};
 use whinchat_conformance::Target;
-use whinchat_store::{Commit, DurableLogOptions, disk::SimulatedDisk};
+use whinchat_store::{Commit, disk::SimulatedDisk};
 use whinchat_transport::Stream;
+
+use crate::small_store::started;
 
 /// A broker of some shards with everything on, and a clock that is pushed.
 pub struct SteppedTarget {
@@ -56,7 +57,7 @@ impl SteppedTarget {
     fn on(disk: Option<SimulatedDisk>) -> Self {
         let (clock, hand) = Clock::manual();
         let lives = Lives {
-            broker: start(&clock, disk.as_ref(), 2),
+            broker: started(&clock, 2, disk.as_ref()),
             clock,
             disk,
             open: 0,
@@ -74,16 +75,6 @@ impl SteppedTarget {
     pub fn restarts(&self) -> u16 {
         self.lives.borrow().restarts
     }
-}
-
-fn start(clock: &Clock, disk: Option<&SimulatedDisk>, shards: u16) -> SteppedBroker {
-    let mut builder = Broker::builder().threads(shards).clock(clock.clone());
-    if let Some(disk) = disk {
-        let mut options = DurableLogOptions::default();
-        options.segment_bytes = 8 << 10;
-        builder = builder.store(Store::new(Arc::new(disk.clone()), options));
-    }
-    builder.start_stepped().expect("a broker starts")
 }
 
 impl Lives {
@@ -104,7 +95,7 @@ impl Lives {
         };
         // Its end writes nothing into the copy.
         let disk = disk.copy();
-        self.broker = start(&self.clock, Some(&disk), 1 + self.restarts % 3);
+        self.broker = started(&self.clock, 1 + self.restarts % 3, Some(&disk));
         self.disk = Some(disk);
         self.was_used = false;
         self.restarts += 1;

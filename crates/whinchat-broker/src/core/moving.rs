@@ -72,7 +72,9 @@ impl Passes {
     fn uncounted(&self, given: u64) -> Option<u64> {
         let counts = self.counted_at.iter();
         let oldest = counts.map(|count| count.load(Ordering::Relaxed)).min()?;
-        oldest.checked_sub(1).map(|oldest| given - oldest)
+        oldest
+            .checked_sub(1)
+            .map(|oldest| given.saturating_sub(oldest))
     }
 
     pub(crate) fn floor(&self) -> u64 {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use whinchat_broker::{Limit, config::Config, metrics::ShardMetrics};
+use whinchat_broker::{BrokerHandle, Limit, config::Config, metrics::ShardMetrics};
 use whinchat_codec::{Packet, QoS};
 
 use crate::{
     peer::{Peer, Refine, V5, V311, connect_durable, puback, publish},
-    restart::{SEGMENT_BYTES, on_a_store, on_a_store_with},
+    restart::{Lives, SEGMENT_BYTES, on_a_store, on_a_store_with},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,10 +77,7 @@ async fn a_log_does_not_fill_the_disk_by_writing_anew_what_is_needed() {
     config.limits.store_percent = 100;
     for more in 0..4 {
         on_a_store_with(config.clone(), async |lives, broker| {
-            let (mut reader, _) =
-                Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
-            reader.subscribe("a", QoS::AtLeastOnce).await;
-            reader.disconnect().await;
+            absent_reader(&broker).await;
             let mut writer = Peer::connected(&broker, V5, "writer").await;
             let body = "x".repeat(4_000);
             const QUEUED: u64 = 3 * SEGMENT_BYTES / 4_000;
@@ -110,19 +107,7 @@ async fn a_log_does_not_fill_the_disk_by_writing_anew_what_is_needed() {
             for _ in 0..200 {
                 publish_state().await;
             }
-            // What was taken goes out, and then there is room again.
-            let (mut reader, _) =
-                Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
-            for _ in 0..QUEUED {
-                reader.take_payloads(&[&body]).await;
-            }
-            within_reason(async || {
-                lives.hand.advance(Duration::from_secs(1));
-                let puback = writer.publish_acked("a", "again").await;
-                !puback.reason.is_error()
-            })
-            .await;
-            reader.take_payloads(&["again"]).await;
+            expect_queue_and_room(&lives, &broker, &mut writer, QUEUED, &body).await;
             drop(broker);
         })
         .await;
@@ -134,9 +119,7 @@ async fn a_log_that_has_its_share_of_the_volume_refuses_until_queues_are_shorter
     on_a_store(async |lives, broker| {
         let capacity = 30 * SEGMENT_BYTES;
         lives.disk.set_capacity(Some(capacity));
-        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
-        reader.subscribe("a", QoS::AtLeastOnce).await;
-        reader.disconnect().await;
+        absent_reader(&broker).await;
         let mut writer = Peer::connected(&broker, V5, "writer").await;
         let body = "x".repeat(4_000);
         let mut taken = 0;
@@ -151,20 +134,38 @@ async fn a_log_that_has_its_share_of_the_volume_refuses_until_queues_are_shorter
             (capacity / 2..capacity * 9 / 10).contains(&live),
             "{live} of {capacity} bytes"
         );
-        let (mut reader, _) = Peer::connected_with(&broker, connect_durable(V5, "reader")).await;
-        for _ in 0..taken {
-            reader.take_payloads(&[&body]).await;
-        }
-        within_reason(async || {
-            lives.hand.advance(Duration::from_secs(1));
-            let puback = writer.publish_acked("a", "again").await;
-            !puback.reason.is_error()
-        })
-        .await;
-        reader.take_payloads(&["again"]).await;
+        expect_queue_and_room(&lives, &broker, &mut writer, taken, &body).await;
         drop(broker);
     })
     .await;
+}
+
+/// Somebody who wants all messages of the topic `a`, and is away.
+async fn absent_reader(broker: &BrokerHandle) {
+    let (mut reader, _) = Peer::connected_with(broker, connect_durable(V5, "reader")).await;
+    reader.subscribe("a", QoS::AtLeastOnce).await;
+    reader.disconnect().await;
+}
+
+/// What was taken for the reader goes out, and then there is room again.
+async fn expect_queue_and_room(
+    lives: &Lives,
+    broker: &BrokerHandle,
+    writer: &mut Peer,
+    queued: u64,
+    body: &str,
+) {
+    let (mut reader, _) = Peer::connected_with(broker, connect_durable(V5, "reader")).await;
+    for _ in 0..queued {
+        reader.take_payloads(&[body]).await;
+    }
+    within_reason(async || {
+        lives.hand.advance(Duration::from_secs(1));
+        let puback = writer.publish_acked("a", "again").await;
+        !puback.reason.is_error()
+    })
+    .await;
+    reader.take_payloads(&["again"]).await;
 }
 
 /// Tries until it succeeds. The log looks for room in its own time, not in that of the broker's clock.

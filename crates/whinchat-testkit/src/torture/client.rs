@@ -17,9 +17,10 @@ use rustix::{
 };
 use whinchat_codec::{
     Connect, DecodeLimits, Disconnect, DisconnectReason, Guarantee, Packet, PacketId, PacketRef,
-    ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, PublishRef, QoS, Subscribe,
-    Subscription, SubscriptionOptions, Unsubscribe, Utf8String, Will, decode,
+    ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, PublishRef, QoS, Will, decode,
 };
+
+use super::packets::{self, text};
 
 /// What a client has seen.
 #[derive(Debug)]
@@ -170,24 +171,12 @@ impl Client {
 
     pub(super) fn subscribe(&mut self, filters: &[String], qos: QoS) {
         let packet_id = self.free_id();
-        let subscriptions = filters.iter().map(|filter| Subscription {
-            filter: text(filter),
-            options: SubscriptionOptions::new(qos),
-        });
-        self.send(&Packet::Subscribe(Subscribe {
-            packet_id,
-            properties: Default::default(),
-            subscriptions: subscriptions.collect(),
-        }));
+        self.send(&packets::subscribe(packet_id, filters, qos));
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) {
         let packet_id = self.free_id();
-        self.send(&Packet::Unsubscribe(Unsubscribe {
-            packet_id,
-            properties: Default::default(),
-            filters: vec![text(filter)],
-        }));
+        self.send(&packets::unsubscribe(packet_id, filter));
     }
 
     pub(super) fn ping(&mut self) {
@@ -458,10 +447,6 @@ pub(super) fn ready<'a>(clients: impl Iterator<Item = &'a Client>, wait: Duratio
         .filter(|(_, fd)| !fd.revents().is_empty())
         .map(|(place, _)| *place)
         .collect()
-}
-
-pub(super) fn text(text: &str) -> Utf8String {
-    Utf8String::try_from(text).expect("a text that MQTT can carry")
 }
 
 fn is_busy(error: &io::Error) -> bool {

@@ -17,6 +17,7 @@ mod images;
 mod kills;
 mod ledger;
 mod mount;
+mod packets;
 mod process;
 mod report;
 mod retained;

@@ -22,9 +22,10 @@ use fastrand::Rng;
 use whinchat_codec::{ProtocolVersion, QoS, Will};
 
 use super::{
-    client::{Client, Delivery, Event, Outbound, ready, text},
+    client::{Client, Delivery, Event, Outbound, ready},
     finding::{Findings, Kind},
     ledger::{Ledger, SUBSCRIBERS},
+    packets::text,
     retained::Retained,
 };
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker, Store};
+use whinchat_broker::{Clock, ClockHand, SteppedBroker};
 use whinchat_codec::{
     Connect, Disconnect, Guarantee, Packet, PacketId, ProtocolVersion, Publish, PublishProperties,
     QoS, RetainHandling, Subscribe, Subscription, SubscriptionOptions, Unsubscribe, Utf8String,
@@ -17,6 +17,7 @@ use whinchat_transport::Stream;
 
 use super::super::steps::Steps;
 use super::peer::Peer;
+use crate::small_store::started;
 
 const CLIENTS: usize = 8;
 
@@ -90,16 +91,6 @@ struct Client {
     /// What was not taken by the stream yet.
     outbox: BytesMut,
     peer: Peer,
-}
-
-fn started(clock: &Clock, shards: u16, disk: Option<&SimulatedDisk>) -> SteppedBroker {
-    let mut builder = Broker::builder().threads(shards).clock(clock.clone());
-    if let Some(disk) = disk {
-        let mut options = DurableLogOptions::default();
-        options.segment_bytes = 8 << 10;
-        builder = builder.store(Store::new(Arc::new(disk.clone()), options));
-    }
-    builder.start_stepped().expect("a broker starts")
 }
 
 impl World {

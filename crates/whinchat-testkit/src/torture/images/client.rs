@@ -10,9 +10,10 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use whinchat_codec::{
     Connect, DecodeLimits, Disconnect, DisconnectReason, Guarantee, Packet, PacketId, PacketRef,
-    ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, PublishRef, QoS, Subscribe,
-    Subscription, SubscriptionOptions, Unsubscribe, Utf8String, Will, decode,
+    ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, PublishRef, QoS, Will, decode,
 };
+
+use crate::torture::packets::{self, text};
 
 /// What a client has seen.
 #[derive(Debug)]
@@ -193,24 +194,12 @@ impl Client {
 
     pub(super) fn subscribe(&mut self, filters: &[&str], qos: QoS) {
         let packet_id = self.request_id();
-        let subscriptions = filters.iter().map(|filter| Subscription {
-            filter: text(filter),
-            options: SubscriptionOptions::new(qos),
-        });
-        self.send(&Packet::Subscribe(Subscribe {
-            packet_id,
-            properties: Default::default(),
-            subscriptions: subscriptions.collect(),
-        }));
+        self.send(&packets::subscribe(packet_id, filters, qos));
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) {
         let packet_id = self.request_id();
-        self.send(&Packet::Unsubscribe(Unsubscribe {
-            packet_id,
-            properties: Default::default(),
-            filters: vec![text(filter)],
-        }));
+        self.send(&packets::unsubscribe(packet_id, filter));
     }
 
     /// Publishes; it is sent again after each connection until it is answered.
@@ -438,8 +427,4 @@ impl Client {
             expiry: publish.properties.message_expiry_interval(),
         }));
     }
-}
-
-pub(super) fn text(text: &str) -> Utf8String {
-    Utf8String::try_from(text).expect("a text that MQTT can carry")
 }

@@ -1,7 +1,6 @@
 //! One life of a broker on a disk, with the clients around it: turns, commits, and bytes that go back and forth.
 
 use std::{
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -9,17 +8,17 @@ use std::{
 use bytes::Buf;
 use fastrand::Rng;
 use whinchat_broker::{
-    Broker, Clock, ClockHand, SteppedBroker, Store,
+    Broker, Clock, ClockHand, SteppedBroker,
     config::{Ack, Auto, Config},
 };
 use whinchat_store::{
-    Commit, DurableLogOptions,
+    Commit,
     disk::{Crash, SimulatedDisk},
 };
 use whinchat_transport::Stream;
 
 use super::{client::Event, world::World};
-use crate::torture::finding::Kind;
+use crate::{small_store::small_store, torture::finding::Kind};
 
 /// What makes a broker differ from the next.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +67,6 @@ pub(super) struct Life {
 const TURNS_MAX: usize = 20_000;
 const ROUNDS_MAX: usize = 2_000;
 
-/// Small, so that the oldest are given up while clients are served.
-const SEGMENT_BYTES: u64 = 8 << 10;
-
 impl Life {
     /// Starts a broker on what `disk` holds.
     pub(super) fn start(
@@ -87,13 +83,11 @@ impl Life {
         if setup.is_only_written {
             config.general.ack = Auto::Set(Ack::Written);
         }
-        let mut options = DurableLogOptions::default();
-        options.segment_bytes = SEGMENT_BYTES;
         let broker = Broker::builder()
             .config(config)
             .threads(setup.shards)
             .clock(clock)
-            .store(Store::new(Arc::new(disk.clone()), options))
+            .store(small_store(&disk))
             .start_stepped()
             .map_err(|error| error.to_string())?;
         Ok(Self {

@@ -23,10 +23,11 @@ use whinchat_codec::{
     QoS, Will,
 };
 
-use super::client::{Client, Delivery, Event, Terms, text};
+use super::client::{Client, Delivery, Event, Terms};
 use crate::torture::{
     finding::{Findings, Kind},
     ledger::{Ledger, SUBSCRIBERS},
+    packets::text,
     retained::Retained,
 };
 

@@ -112,7 +112,7 @@ mod tests {
     };
 
     use super::{mark::mark, read};
-    use crate::torture::client::text;
+    use crate::torture::packets::text;
 
     const VERSION: ProtocolVersion = ProtocolVersion::V5;
 
