@@ -1,5 +1,4 @@
-//! `cargo xtask bench`: instruction counts of the hot paths, the same on every run of one machine; and our broker
-//! beside Mosquitto in one run.
+//! Instruction counts of the hot paths, the same on every run of one machine.
 //!
 //! A bench target counts instructions if its source uses gungraun; the others measure time and are started by hand
 //! with `cargo bench`, for a figure in seconds means nothing on a machine that does something else besides.
@@ -11,22 +10,8 @@ use cargo_metadata::TargetKind;
 use crate::process::{cargo, find_program, run as run_command};
 use crate::{Outcome, setup, workspace};
 
-pub(crate) const USAGE: &str = "
-Usage: cargo xtask bench [CRATE]
-       cargo xtask bench broker [OPTIONS OF whinchat bench --compare mosquitto]
-
-Runs the instruction-count benches of every crate, or of one. Needs valgrind and gungraun-runner (cargo xtask setup).
-
-With `broker`: builds the program as it is released, and measures it and Debian's mosquitto alternately. A few minutes.
-";
-
-pub(crate) fn run(args: &[String]) -> Outcome {
-    let only = match args {
-        [name, options @ ..] if name == "broker" => return beside_mosquitto(options),
-        [] => None,
-        [name] => Some(name.as_str()),
-        [_, extra, ..] => return Err(format!("unexpected argument `{extra}`; see --help").into()),
-    };
+/// Counts for every crate, or for one.
+pub(super) fn run(only: Option<&str>) -> Outcome {
     let benches = instruction_benches()?;
     let chosen: Vec<_> = benches
         .iter()
@@ -54,21 +39,6 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         )?;
     }
     Ok(())
-}
-
-fn beside_mosquitto(options: &[String]) -> Outcome {
-    let bench = [
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "whinchat",
-        "--",
-        "bench",
-        "--compare",
-        "mosquitto",
-    ];
-    run_command(cargo(bench).args(options))
 }
 
 /// Package and bench target of everything that counts instructions.
