@@ -213,3 +213,50 @@ fn two_brokers_are_compared_in_one_run() {
     assert_eq!(brokers, ["whinchat", "mosquitto", "mosquitto", "whinchat"]);
     assert!(runs.iter().all(|run| run["received"] == 300));
 }
+
+#[test]
+fn each_message_to_a_group_arrives_at_one_of_it() {
+    let broker = Broker::start();
+    for qos in ["0", "1", "2"] {
+        let report = bench(
+            &broker,
+            "shared",
+            &[
+                "-q",
+                qos,
+                "-m",
+                "2000",
+                "--publishers",
+                "20",
+                "--threads",
+                "2",
+            ],
+        );
+        assert_eq!(
+            (&report["sent"], &report["received"], &report["subscribers"]),
+            (&2000.into(), &2000.into(), &5.into())
+        );
+    }
+}
+
+#[test]
+fn each_publisher_may_have_several_subscribers_beside_filters_that_nothing_is_published_to() {
+    let broker = Broker::start();
+    let load = [
+        "--pairs",
+        "4",
+        "--each",
+        "3",
+        "--filters",
+        "2500",
+        "-m",
+        "400",
+    ];
+    let report = bench(&broker, "p2p", &load);
+    assert_eq!(
+        (&report["sent"], &report["received"]),
+        (&400.into(), &1200.into())
+    );
+    assert_eq!(report["connections"], 4 * (1 + 3) + 3);
+    assert!(report["broker"]["bytes_per_filter"].as_f64().unwrap() > 0.0);
+}

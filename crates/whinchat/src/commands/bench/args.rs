@@ -46,10 +46,13 @@ pub(crate) struct Args {
     /// Connections that publish to one subscriber each (p2p) [default: 50].
     #[arg(long, value_name = "N", value_parser = count())]
     pairs: Option<u32>,
-    /// Connections that publish (fan-in, fan-out) [default: 50 and 1].
+    /// Subscribers of each publisher (p2p) [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    each: Option<u32>,
+    /// Connections that publish (fan-in, fan-out, shared) [default: 50, 1 and 1000].
     #[arg(long, value_name = "N", value_parser = count())]
     publishers: Option<u32>,
-    /// Connections that subscribe (fan-in, fan-out) [default: 1 and 500].
+    /// Connections that subscribe (fan-in, fan-out, shared) [default: 1, 500 and 5].
     #[arg(long, value_name = "N", value_parser = count())]
     subscribers: Option<u32>,
     /// Connections without traffic (idle) [default: 10000].
@@ -58,6 +61,9 @@ pub(crate) struct Args {
     /// Without a subscription for each connection (idle).
     #[arg(long)]
     no_subscription: bool,
+    /// Filters that nothing is published to, on connections of their own with 1,000 each.
+    #[arg(long, default_value = "0", value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000_000))]
+    filters: u32,
 
     /// Messages per second and publisher. Latency then counts from the time at which a message was due.
     #[arg(short, long, value_name = "N", value_parser = rate, group = "pace")]
@@ -136,6 +142,8 @@ pub(super) enum Scenario {
     FanIn,
     /// One publisher, many subscribers.
     FanOut,
+    /// Many publishers, subscribers that share their messages.
+    Shared,
     /// Connections that say nothing.
     Idle,
 }
@@ -146,6 +154,7 @@ impl Scenario {
             Self::P2p => "p2p",
             Self::FanIn => "fan-in",
             Self::FanOut => "fan-out",
+            Self::Shared => "shared",
             Self::Idle => "idle",
         }
     }
@@ -274,6 +283,7 @@ impl Args {
             pid: self.pid,
             run_id: format!("bench-{:08x}", fastrand::u32(..)),
             topology,
+            filters: self.filters,
         })
     }
 
@@ -287,8 +297,12 @@ impl Args {
                 Ok(())
             }
         };
-        let is_fan = matches!(scenario, Scenario::FanIn | Scenario::FanOut);
+        let is_fan = matches!(
+            scenario,
+            Scenario::FanIn | Scenario::FanOut | Scenario::Shared
+        );
         refuse(self.pairs.is_some() && scenario != Scenario::P2p, "--pairs")?;
+        refuse(self.each.is_some() && scenario != Scenario::P2p, "--each")?;
         refuse(self.publishers.is_some() && !is_fan, "--publishers")?;
         refuse(self.subscribers.is_some() && !is_fan, "--subscribers")?;
         refuse(
@@ -300,7 +314,14 @@ impl Args {
             "--no-subscription",
         )?;
         Ok(match scenario {
-            Scenario::P2p => Topology::Pairs(self.pairs.unwrap_or(50)),
+            Scenario::P2p => Topology::Pairs {
+                pairs: self.pairs.unwrap_or(50),
+                each: self.each.unwrap_or(1),
+            },
+            Scenario::Shared => Topology::Shared {
+                publishers: self.publishers.unwrap_or(1_000),
+                subscribers: self.subscribers.unwrap_or(5),
+            },
             Scenario::FanIn => Topology::All {
                 publishers: self.publishers.unwrap_or(50),
                 subscribers: self.subscribers.filter(|_| !is_set).unwrap_or(1),

@@ -3,32 +3,24 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::time::{Instant, Interval, interval_at};
-use whinchat_codec::{
-    ConnAckRef, ConnectProperties, ConnectRef, DisconnectProperties, DisconnectReason,
-    DisconnectRef, PacketId, PacketRef, ProtocolVersion, SubAckReason, SubscribeRef, Subscription,
-    SubscriptionOptions,
-};
-use whinchat_transport::{DialOptions, dial};
+use whinchat_codec::{PacketRef, ProtocolVersion};
 
 use super::clock::now_ns;
 use super::failure::Failure;
-use super::load::{ConnectionPlan, Load, Part};
+use super::handshake::{disconnect, open, out_of_place, subscribe};
+use super::load::{ConnectionPlan, Part};
 use super::publisher::Publisher;
 use super::subscriber::{Subscriber, Tally};
 use super::thread::{Phase, Thread};
 use super::wire::Wire;
 
-/// What CONNACK says about what may follow.
-struct Greeting {
-    receive_maximum: u16,
-    /// Seconds; 0 is none.
-    keep_alive: u16,
-}
+/// Filters of one SUBSCRIBE.
+const FILTERS_AT_ONCE: usize = 100;
 
 struct Connection {
     wire: Wire,
@@ -44,7 +36,8 @@ enum Role {
 /// Connects, subscribes, reports that it is ready, does its part of the run, and leaves when the run closes.
 pub(super) async fn run(plan: &ConnectionPlan, thread: Rc<Thread>) -> Result<(), Failure> {
     let load = &thread.load;
-    let is_kept = load.persistent && matches!(plan.part, Part::Subscriber { .. });
+    let hears = matches!(plan.part, Part::Subscriber { .. } | Part::Member { .. });
+    let is_kept = load.persistent && hears;
     let (wire, role, greeting) = {
         // Held until the broker has answered: a broker's backlog of connections is short.
         let _turn = thread
@@ -52,7 +45,7 @@ pub(super) async fn run(plan: &ConnectionPlan, thread: Rc<Thread>) -> Result<(),
             .acquire()
             .await
             .map_err(|_| Failure::Closed)?;
-        let (mut wire, greeting) = open(&plan.client_id, !is_kept, &thread).await?;
+        let (mut wire, greeting) = open(&plan.client_id, !is_kept, load, &thread.scratch).await?;
         let role = match &plan.part {
             Part::Publisher { number, topic } => {
                 let gauges = &thread.gauges;
@@ -61,13 +54,30 @@ pub(super) async fn run(plan: &ConnectionPlan, thread: Rc<Thread>) -> Result<(),
                 Role::Publisher(publisher.with_receive_maximum(greeting.receive_maximum))
             }
             Part::Subscriber { filter, publishers } => {
-                if let Some(filter) = filter {
-                    subscribe(&mut wire, filter, &thread).await?;
-                }
+                subscribe(&mut wire, filter.as_slice(), load.qos, &thread.scratch).await?;
                 Role::Subscriber(Subscriber::new(
                     publishers.clone(),
                     Arc::clone(&thread.gauges),
                 ))
+            }
+            Part::Member { filter, publishers } => {
+                subscribe(
+                    &mut wire,
+                    std::slice::from_ref(filter),
+                    load.qos,
+                    &thread.scratch,
+                )
+                .await?;
+                let group = thread.group.clone();
+                let group = group.expect("a thread with members has the book of their group");
+                let gauges = Arc::clone(&thread.gauges);
+                Role::Subscriber(Subscriber::new(publishers.clone(), gauges).of_group(group))
+            }
+            Part::Bystander { filters } => {
+                for some in filters.chunks(FILTERS_AT_ONCE) {
+                    subscribe(&mut wire, some, load.qos, &thread.scratch).await?;
+                }
+                Role::Subscriber(Subscriber::new(0..0, Arc::clone(&thread.gauges)))
             }
         };
         (wire, role, greeting)
@@ -115,145 +125,10 @@ pub(super) async fn run(plan: &ConnectionPlan, thread: Rc<Thread>) -> Result<(),
             .acquire()
             .await
             .map_err(|_| Failure::Closed)?;
-        let (mut wire, _) = open(&plan.client_id, true, &thread).await?;
+        let (mut wire, _) = open(&plan.client_id, true, load, &thread.scratch).await?;
         disconnect(&mut wire, false).await?;
     }
     Ok(())
-}
-
-async fn open(
-    client_id: &str,
-    clean_start: bool,
-    thread: &Thread,
-) -> Result<(Wire, Greeting), Failure> {
-    let load = &thread.load;
-    let stream = dial(&load.url.endpoint, &DialOptions::default()).await?;
-    let mut wire = Wire::new(stream, load.version);
-    let mut properties = ConnectProperties::new();
-    if load.version.is_v5() && !clean_start {
-        properties.set_session_expiry_interval(u32::MAX);
-    }
-    let connect = ConnectRef {
-        version: load.version,
-        clean_start,
-        keep_alive: load.keep_alive,
-        client_id,
-        will: None,
-        user_name: load.url.user_name.as_deref(),
-        password: load.url.password.as_deref(),
-        properties: properties.borrowed(),
-    };
-    connect.encode(load.version, wire.out())?;
-    let greeting = answer(&mut wire, thread, |packet| {
-        let PacketRef::ConnAck(connack) = packet else {
-            return Err(out_of_place(&packet));
-        };
-        greeting(&connack, load)
-    })
-    .await?;
-    Ok((wire, greeting))
-}
-
-fn greeting(connack: &ConnAckRef<'_>, load: &Load) -> Result<Greeting, Failure> {
-    if connack.reason.is_error() {
-        return Err(Failure::Refused(connack.reason));
-    }
-    Ok(Greeting {
-        receive_maximum: connack.properties.receive_maximum().unwrap_or(u16::MAX),
-        keep_alive: connack
-            .properties
-            .server_keep_alive()
-            .unwrap_or(load.keep_alive),
-    })
-}
-
-async fn subscribe(wire: &mut Wire, filter: &str, thread: &Thread) -> Result<(), Failure> {
-    let asked = thread.load.qos;
-    let subscriptions = [Subscription {
-        filter: filter.try_into()?,
-        options: SubscriptionOptions::new(asked),
-    }];
-    let subscribe = SubscribeRef {
-        packet_id: PacketId::MIN,
-        properties: Default::default(),
-        subscriptions: subscriptions.as_slice().into(),
-    };
-    subscribe.encode(wire.version(), wire.out())?;
-    answer(wire, thread, |packet| {
-        let PacketRef::SubAck(mut suback) = packet else {
-            return Err(out_of_place(&packet));
-        };
-        let reason = suback
-            .reasons
-            .next()
-            .unwrap_or(SubAckReason::UnspecifiedError);
-        let filter = || filter.to_owned();
-        if reason.is_error() {
-            Err(Failure::SubscriptionRefused {
-                filter: filter(),
-                reason,
-            })
-        } else if reason as u8 != asked as u8 {
-            Err(Failure::LowerQos {
-                filter: filter(),
-                asked: asked as u8,
-                granted: reason,
-            })
-        } else {
-            Ok(())
-        }
-    })
-    .await
-}
-
-/// Sends what waits and gives what `expect` makes of the packet that answers it.
-async fn answer<T>(
-    wire: &mut Wire,
-    thread: &Thread,
-    expect: impl Fn(PacketRef<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut answer = None;
-    poll_fn(|cx| {
-        loop {
-            // Pending is as good as ready here: the answer cannot come before all was sent.
-            if let Poll::Ready(sent) = wire.poll_flush(cx) {
-                sent?;
-            }
-            if let Some(answer) = answer.take() {
-                return Poll::Ready(Ok(answer));
-            }
-            let mut scratch = thread.scratch.borrow_mut();
-            ready!(wire.poll_packets(cx, &mut scratch, |packet, _| {
-                if answer.is_some() {
-                    return Err(out_of_place(&packet));
-                }
-                answer = Some(expect(packet)?);
-                Ok(())
-            }))?;
-        }
-    })
-    .await
-}
-
-fn out_of_place(packet: &PacketRef<'_>) -> Failure {
-    if let PacketRef::Disconnect(disconnect) = packet {
-        return Failure::Disconnected(disconnect.reason);
-    }
-    Failure::Unexpected(packet.packet_type())
-}
-
-async fn disconnect(wire: &mut Wire, end_session: bool) -> Result<(), Failure> {
-    let mut properties = DisconnectProperties::new();
-    if end_session && wire.version().is_v5() {
-        properties.set_session_expiry_interval(0);
-    }
-    let packet = DisconnectRef {
-        reason: DisconnectReason::NormalDisconnection,
-        properties: properties.borrowed(),
-    };
-    let version = wire.version();
-    packet.encode(version, wire.out())?;
-    poll_fn(|cx| wire.poll_shutdown(cx)).await
 }
 
 /// Half of the keep alive leaves time for a late wake.

@@ -12,7 +12,8 @@ use super::clock::now_ns;
 use super::failure::Failure;
 use super::gauge::Gauge;
 use super::load::{Load, Pace, Stop, Topology};
-use super::process::{Memory, Process};
+use super::meter::{Cost, Meter, memory};
+use super::process::Memory;
 use super::progress::Progress;
 use super::subscriber::Tally;
 use super::thread::{Common, Notice, Phase, Thread};
@@ -51,21 +52,12 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<String>,
 }
 
-/// What one phase took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    pub(super) time: Duration,
-    pub(super) broker_cpu: Option<Duration>,
-    pub(super) broker_written_bytes: Option<u64>,
-    pub(super) own_cpu: Option<Duration>,
-}
-
 /// Does what `load` says.
 ///
 /// # Errors
 /// A connection could not be made. What goes wrong afterwards is part of the outcome.
 pub(super) fn run(load: Load, progress: &Progress) -> Result<Outcome, Failure> {
-    let connections = load.topology.connections();
+    let connections = load.connections();
     allow_descriptors(connections)?;
     let load = Arc::new(load);
     let gauges: Arc<[Gauge]> = (0..load.topology.publishers())
@@ -139,7 +131,7 @@ struct Coordinator<'a> {
 
 impl Coordinator<'_> {
     fn wait_until_ready(&self) -> Result<(), Failure> {
-        let connections = self.load.topology.connections();
+        let connections = self.load.connections();
         for connected in 0..connections {
             match self.noticed.recv_timeout(READY_TIMEOUT) {
                 Ok(Notice::Ready) => self.progress.connected(connected + 1, connections),
@@ -247,74 +239,6 @@ impl Watched {
         }
         false
     }
-}
-
-/// Measures a phase.
-struct Meter {
-    start: Instant,
-    broker: Option<(Process, Duration, Option<u64>)>,
-    own: Option<Duration>,
-}
-
-impl Meter {
-    fn start(load: &Load) -> Result<Self, Failure> {
-        let broker = match load.pid {
-            Some(pid) => {
-                let process = Process::new(pid);
-                Some((
-                    process,
-                    process
-                        .cpu()
-                        .map_err(|error| Failure::Process { pid, error })?,
-                    process.written_bytes(),
-                ))
-            }
-            None => None,
-        };
-        Ok(Self {
-            start: Instant::now(),
-            broker,
-            own: Process::own().cpu().ok(),
-        })
-    }
-
-    fn stop(self) -> Result<Cost, Failure> {
-        let time = self.start.elapsed();
-        let (broker_cpu, broker_written_bytes) = match self.broker {
-            Some((process, before, written_before)) => {
-                let pid = process.id();
-                let after = process
-                    .cpu()
-                    .map_err(|error| Failure::Process { pid, error })?;
-                let written = process.written_bytes().zip(written_before);
-                (
-                    Some(after.saturating_sub(before)),
-                    written.map(|(after, before)| after.saturating_sub(before)),
-                )
-            }
-            None => (None, None),
-        };
-        let own_cpu = self
-            .own
-            .zip(Process::own().cpu().ok())
-            .map(|(before, after)| after.saturating_sub(before));
-        Ok(Cost {
-            time,
-            broker_cpu,
-            broker_written_bytes,
-            own_cpu,
-        })
-    }
-}
-
-fn memory(load: &Load) -> Result<Option<Memory>, Failure> {
-    load.pid
-        .map(|pid| {
-            Process::new(pid)
-                .memory()
-                .map_err(|error| Failure::Process { pid, error })
-        })
-        .transpose()
 }
 
 /// Raises the limit of open files as far as this process may.

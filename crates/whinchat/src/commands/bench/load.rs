@@ -30,7 +30,12 @@ pub(super) struct Load {
     /// Starts all topics and client ids of this run.
     pub(super) run_id: String,
     pub(super) topology: Topology,
+    /// Filters of connections that hear nothing, [`FILTERS_EACH`] on each.
+    pub(super) filters: u32,
 }
+
+/// How many filters a connection has that hears nothing.
+pub(super) const FILTERS_EACH: u32 = 1_000;
 
 /// When a publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,10 +58,12 @@ pub(super) enum Stop {
 /// Who talks to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topology {
-    /// Each publisher has one subscriber of its own.
-    Pairs(u32),
+    /// Each publisher has subscribers of its own, as many as `each`: one, or it is no pair.
+    Pairs { pairs: u32, each: u32 },
     /// Each subscriber hears all publishers.
     All { publishers: u32, subscribers: u32 },
+    /// The subscribers are one group: each message goes to one of them.
+    Shared { publishers: u32, subscribers: u32 },
     /// Nobody says anything.
     Idle { connections: u32, subscribe: bool },
 }
@@ -79,21 +86,30 @@ pub(super) enum Part {
         filter: Option<String>,
         publishers: Range<u32>,
     },
+    /// One of a group that hears the publishers of these numbers.
+    Member {
+        filter: String,
+        publishers: Range<u32>,
+    },
+    /// Has filters that nothing is published to.
+    Bystander {
+        filters: Vec<String>,
+    },
 }
 
 impl Topology {
     pub(super) fn publishers(self) -> u32 {
         match self {
-            Self::Pairs(pairs) => pairs,
-            Self::All { publishers, .. } => publishers,
+            Self::Pairs { pairs, .. } => pairs,
+            Self::All { publishers, .. } | Self::Shared { publishers, .. } => publishers,
             Self::Idle { .. } => 0,
         }
     }
 
     pub(super) fn subscribers(self) -> u32 {
         match self {
-            Self::Pairs(pairs) => pairs,
-            Self::All { subscribers, .. } => subscribers,
+            Self::Pairs { pairs, each } => pairs * each,
+            Self::All { subscribers, .. } | Self::Shared { subscribers, .. } => subscribers,
             Self::Idle {
                 connections,
                 subscribe,
@@ -109,8 +125,12 @@ impl Topology {
 
     pub(super) fn connections(self) -> u32 {
         match self {
-            Self::Pairs(pairs) => 2 * pairs,
+            Self::Pairs { pairs, each } => pairs * (1 + each),
             Self::All {
+                publishers,
+                subscribers,
+            }
+            | Self::Shared {
                 publishers,
                 subscribers,
             } => publishers + subscribers,
@@ -121,8 +141,9 @@ impl Topology {
     /// Deliveries that each message makes.
     pub(super) fn copies(self) -> u32 {
         match self {
-            Self::Pairs(_) => 1,
+            Self::Pairs { each, .. } => each,
             Self::All { subscribers, .. } => subscribers,
+            Self::Shared { .. } => 1,
             Self::Idle { .. } => 0,
         }
     }
@@ -130,15 +151,21 @@ impl Topology {
     /// Publishers that one subscriber hears.
     pub(super) fn heard(self) -> u32 {
         match self {
-            Self::Pairs(_) => 1,
-            Self::All { publishers, .. } => publishers,
+            Self::Pairs { .. } => 1,
+            Self::All { publishers, .. } | Self::Shared { publishers, .. } => publishers,
             Self::Idle { .. } => 0,
         }
     }
 }
 
 impl Load {
-    /// The connections of each thread. The two of a pair share a thread.
+    /// Those of the topology, and those that hear nothing.
+    pub(super) fn connections(&self) -> u32 {
+        self.topology.connections() + self.filters.div_ceil(FILTERS_EACH)
+    }
+
+    /// The connections of each thread. The parties of a pair share a thread, and so do the members of a group, which have
+    /// one book.
     pub(super) fn by_thread(&self) -> Vec<Vec<ConnectionPlan>> {
         let mut threads = vec![Vec::new(); self.threads];
         let count = self.threads;
@@ -161,15 +188,33 @@ impl Load {
             );
         }
         match self.topology {
-            Topology::Pairs(pairs) => {
+            Topology::Pairs { pairs, each } => {
                 for number in 0..pairs {
-                    let filter = Some(self.topic(number));
+                    for copy in 0..each {
+                        let filter = Some(self.topic(number));
+                        add(
+                            number,
+                            &format!("s{copy}-"),
+                            Part::Subscriber {
+                                filter,
+                                publishers: number..number + 1,
+                            },
+                        );
+                    }
+                }
+            }
+            Topology::Shared {
+                publishers,
+                subscribers,
+            } => {
+                for member in 0..subscribers {
+                    let filter = format!("$share/bench/{}/+", self.run_id);
                     add(
-                        number,
-                        "s",
-                        Part::Subscriber {
+                        0,
+                        &format!("m{member}-"),
+                        Part::Member {
                             filter,
-                            publishers: number..number + 1,
+                            publishers: 0..publishers,
                         },
                     );
                 }
@@ -213,6 +258,13 @@ impl Load {
                 }
             }
         }
+        for number in 0..self.filters.div_ceil(FILTERS_EACH) {
+            let all = number * FILTERS_EACH..self.filters.min((number + 1) * FILTERS_EACH);
+            let filters = all
+                .map(|device| format!("{}/site-{number}/device-{device}/+", self.run_id))
+                .collect();
+            add(number, "b", Part::Bystander { filters });
+        }
         threads
     }
 
@@ -241,6 +293,7 @@ mod tests {
             pid: None,
             run_id: "run".into(),
             topology,
+            filters: 0,
         }
     }
 
@@ -267,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_pair_shares_a_topic_and_a_thread() {
-        let threads = load(Topology::Pairs(3), 2).by_thread();
+        let threads = load(Topology::Pairs { pairs: 3, each: 1 }, 2).by_thread();
         assert_eq!(
             parts(&threads[0]),
             [
@@ -306,9 +359,47 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_one_filter_on_one_thread() {
+        let topology = Topology::Shared {
+            publishers: 1,
+            subscribers: 2,
+        };
+        let member = Part::Member {
+            filter: "$share/bench/run/+".into(),
+            publishers: 0..1,
+        };
+        let threads = load(topology, 2).by_thread();
+        assert_eq!(
+            parts(&threads[0]),
+            [publisher(0, "run/0"), member.clone(), member]
+        );
+        assert_eq!((topology.copies(), topology.heard()), (1, 1));
+    }
+
+    #[test]
+    fn filters_are_spread_over_connections_that_hear_nothing() {
+        let mut load = load(Topology::Pairs { pairs: 1, each: 3 }, 1);
+        load.filters = 2_001;
+        assert_eq!(load.connections(), 4 + 3);
+        let counts: Vec<_> = parts(&load.by_thread()[0])
+            .into_iter()
+            .filter_map(|part| match part {
+                Part::Bystander { filters } => Some(filters.len()),
+                Part::Publisher { .. } | Part::Subscriber { .. } | Part::Member { .. } => None,
+            })
+            .collect();
+        assert_eq!(counts, [1_000, 1_000, 1]);
+    }
+
+    #[test]
     fn no_two_connections_have_one_client_id() {
         for topology in [
-            Topology::Pairs(20),
+            Topology::Pairs { pairs: 20, each: 1 },
+            Topology::Pairs { pairs: 10, each: 3 },
+            Topology::Shared {
+                publishers: 30,
+                subscribers: 10,
+            },
             Topology::All {
                 publishers: 20,
                 subscribers: 20,

@@ -4,8 +4,9 @@ use serde::Serialize;
 use std::time::Duration;
 use whinchat_codec::ProtocolVersion;
 
-use super::coordinator::{Cost, Outcome};
+use super::coordinator::Outcome;
 use super::load::{Load, Pace};
+use super::meter::Cost;
 use crate::commands::table::{grouped, short};
 
 /// The result of one run. Field names are part of the program's face: `--json` prints them.
@@ -22,6 +23,8 @@ pub(super) struct Report {
     pub(super) publishers: u32,
     pub(super) subscribers: u32,
     pub(super) connections: u32,
+    /// Subscriptions that nothing was published to.
+    pub(super) filters: u32,
 
     pub(super) sent: u64,
     /// Due by the rate, and not sent in time.
@@ -37,6 +40,8 @@ pub(super) struct Report {
     pub(super) stalls: u64,
     pub(super) seconds: f64,
     pub(super) received_per_second: f64,
+    /// Payloads only.
+    pub(super) received_bytes_per_second: f64,
     pub(super) latency_us: Option<Latency>,
 
     pub(super) connect_seconds: f64,
@@ -75,6 +80,8 @@ pub(super) struct BrokerReport {
     pub(super) disk_bytes_per_message: Option<f64>,
     pub(super) connect_cpu_us_each: f64,
     pub(super) bytes_per_connection: f64,
+    /// With the connections that have them, a thousandth each.
+    pub(super) bytes_per_filter: Option<f64>,
     pub(super) memory_bytes_before: u64,
     pub(super) memory_bytes_connected: u64,
     pub(super) memory_bytes_after: u64,
@@ -82,12 +89,17 @@ pub(super) struct BrokerReport {
 
 impl Report {
     pub(super) fn new(scenario: &'static str, load: &Load, outcome: &Outcome) -> Self {
-        let connections = load.topology.connections();
+        let connections = load.connections();
         let tally = &outcome.tally;
         let seconds = outcome.elapsed.as_secs_f64();
         let connect_seconds = outcome.connect.time.as_secs_f64();
         let per_million = |cpu: Duration| {
             (tally.received > 0).then(|| cpu.as_secs_f64() * 1e6 / tally.received as f64)
+        };
+        let per_second = if seconds > 0.0 {
+            tally.received as f64 / seconds
+        } else {
+            0.0
         };
         let micros = |quantile: f64| tally.latency.value_at_quantile(quantile) as f64 / 1e3;
         Self {
@@ -105,6 +117,7 @@ impl Report {
             publishers: load.topology.publishers(),
             subscribers: load.topology.subscribers(),
             connections,
+            filters: load.filters,
             sent: outcome.sent,
             unsent: outcome.unsent,
             received: tally.received,
@@ -114,11 +127,8 @@ impl Report {
             foreign: tally.foreign,
             stalls: outcome.stalls,
             seconds,
-            received_per_second: if seconds > 0.0 {
-                tally.received as f64 / seconds
-            } else {
-                0.0
-            },
+            received_per_second: per_second,
+            received_bytes_per_second: per_second * load.payload_bytes as f64,
             latency_us: (!tally.latency.is_empty()).then(|| Latency {
                 p50: micros(0.5),
                 p90: micros(0.9),
@@ -128,7 +138,7 @@ impl Report {
             }),
             connect_seconds,
             connects_per_second: f64::from(connections) / connect_seconds.max(1e-9),
-            broker: broker(outcome, connections, per_million),
+            broker: broker(outcome, load, per_million),
             own_cpu_seconds: outcome.publish.own_cpu.map(|cpu| cpu.as_secs_f64()),
             own_cpu_seconds_per_million: outcome.publish.own_cpu.and_then(per_million),
             failures: outcome.failures.clone(),
@@ -157,10 +167,14 @@ impl Report {
         let parties = match *scenario {
             "idle" if *subscribers == 0 => return format!("idle, {connections} connections"),
             "idle" => return format!("idle, {connections} connections with a subscription"),
-            "p2p" => format!("p2p, {publishers} pairs"),
+            "p2p" if subscribers == publishers => format!("p2p, {publishers} pairs"),
             _ => format!("{scenario} {publishers} to {subscribers}"),
         };
-        format!("{parties}, QoS {qos}, {payload_bytes} B")
+        let beside = match self.filters {
+            0 => String::new(),
+            filters => format!(", beside {filters} filters"),
+        };
+        format!("{parties}, QoS {qos}, {payload_bytes} B{beside}")
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -186,10 +200,11 @@ impl Report {
             line(
                 "received",
                 format!(
-                    "{} in {} s, {} per second",
+                    "{} in {} s, {} per second, {} MB/s",
                     grouped(self.received),
                     short(self.seconds),
-                    short(self.received_per_second)
+                    short(self.received_per_second),
+                    short(self.received_bytes_per_second / 1e6)
                 ),
             );
             line(
@@ -226,6 +241,9 @@ impl Report {
             }
             if let Some(bytes) = broker.disk_bytes_per_message.filter(|bytes| *bytes > 0.0) {
                 line("broker disk", format!("{} bytes per message", short(bytes)));
+            }
+            if let Some(bytes) = broker.bytes_per_filter {
+                line("filters", format!("{} bytes each", short(bytes)));
             }
             line(
                 "broker",
@@ -276,7 +294,7 @@ impl Report {
 
 fn broker(
     outcome: &Outcome,
-    connections: u32,
+    load: &Load,
     per_million: impl Fn(Duration) -> Option<f64>,
 ) -> Option<BrokerReport> {
     let Cost {
@@ -286,7 +304,8 @@ fn broker(
     } = outcome.publish;
     let sent = outcome.sent;
     let (before, connected) = outcome.broker_memory?;
-    let connections = f64::from(connections.max(1));
+    let connections = f64::from(load.connections().max(1));
+    let grown = connected.bytes() as f64 - before.bytes() as f64;
     Some(BrokerReport {
         cpu_seconds: broker_cpu?.as_secs_f64(),
         cpu_seconds_per_million: per_million(broker_cpu?),
@@ -294,7 +313,8 @@ fn broker(
             .filter(|_| sent > 0)
             .map(|bytes| bytes as f64 / sent as f64),
         connect_cpu_us_each: outcome.connect.broker_cpu?.as_secs_f64() * 1e6 / connections,
-        bytes_per_connection: (connected.bytes() as f64 - before.bytes() as f64) / connections,
+        bytes_per_connection: grown / connections,
+        bytes_per_filter: (load.filters > 0).then(|| grown / f64::from(load.filters)),
         memory_bytes_before: before.bytes(),
         memory_bytes_connected: connected.bytes(),
         memory_bytes_after: outcome.broker_memory_after?.bytes(),

@@ -1,6 +1,8 @@
 //! The receiving part of one connection: acks, and an entry for each message.
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -64,6 +66,8 @@ fn latency_histogram() -> Histogram<u64> {
 
 pub(super) struct Subscriber {
     ledger: Ledger,
+    /// What all members of its group have received together, if it is one of a group.
+    group: Option<Rc<RefCell<Ledger>>>,
     gauges: Arc<[Gauge]>,
     /// The publisher of the last messages and how many they were: its gauge is told once for all of them.
     run: (u32, u64),
@@ -75,9 +79,29 @@ impl Subscriber {
     pub(super) fn new(publishers: Range<u32>, gauges: Arc<[Gauge]>) -> Self {
         Self {
             ledger: Ledger::new(publishers),
+            group: None,
             gauges,
             run: (0, 0),
             unreleased: None,
+        }
+    }
+
+    /// One that receives a part of the messages: which are missing or came twice, only the group knows.
+    pub(super) fn of_group(mut self, group: Rc<RefCell<Ledger>>) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    #[inline]
+    fn enter(&mut self, stamp: Stamp) -> Arrival {
+        let own = self.ledger.enter(stamp.publisher, stamp.sequence);
+        match &self.group {
+            None => own,
+            Some(group) => match group.borrow_mut().enter(stamp.publisher, stamp.sequence) {
+                // Between members there is no order.
+                Arrival::New | Arrival::Late => own,
+                arrival @ (Arrival::Duplicate | Arrival::Foreign) => arrival,
+            },
         }
     }
 
@@ -101,7 +125,7 @@ impl Subscriber {
             }
         }
         let stamp = Stamp::read(publish.payload);
-        match stamp.map(|stamp| (stamp, self.ledger.enter(stamp.publisher, stamp.sequence))) {
+        match stamp.map(|stamp| (stamp, self.enter(stamp))) {
             Some((stamp, arrival @ (Arrival::New | Arrival::Late))) => {
                 tally.received += 1;
                 tally.reordered += u64::from(arrival == Arrival::Late);
@@ -138,7 +162,11 @@ impl Subscriber {
     }
 
     /// Counts what has not come; the publishers have sent their last.
+    /// Those of a group are counted once, by the thread.
     pub(super) fn close(&self, tally: &mut Tally) {
+        if self.group.is_some() {
+            return;
+        }
         let sent = |publisher: u32| self.gauges.get(publisher as usize).map_or(0, Gauge::sent);
         tally.lost += self.ledger.missing(sent);
     }

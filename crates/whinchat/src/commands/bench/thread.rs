@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::failure::Failure;
 use super::gauge::Gauge;
-use super::load::{ConnectionPlan, Load, Part};
+use super::ledger::Ledger;
+use super::load::{ConnectionPlan, Load, Part, Topology};
 use super::pacer::Pacer;
 use super::subscriber::Tally;
 use super::wire::SCRATCH_BYTES;
@@ -63,6 +64,8 @@ pub(super) struct Thread {
     pub(super) pacer: Pacer,
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) tally: RefCell<Tally>,
+    /// The book of the group, if its members live here.
+    pub(super) group: Option<Rc<RefCell<Ledger>>>,
     notices: mpsc::Sender<Notice>,
 }
 
@@ -88,6 +91,16 @@ impl Thread {
             dialing,
             notices,
         } = common;
+        let group = match load.topology {
+            Topology::Shared { publishers, .. } => {
+                Some(Rc::new(RefCell::new(Ledger::new(0..publishers))))
+            }
+            Topology::Pairs { .. } | Topology::All { .. } | Topology::Idle { .. } => None,
+        };
+        // All members live on one thread; elsewhere the book stays empty and says nothing.
+        let has_members = plans
+            .iter()
+            .any(|plan| matches!(plan.part, Part::Member { .. }));
         let thread = Rc::new(Self {
             load,
             gauges,
@@ -96,6 +109,7 @@ impl Thread {
             pacer: Pacer::new()?,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             tally: RefCell::new(Tally::new()),
+            group: group.filter(|_| has_members),
             notices,
         });
         let mut connections = JoinSet::new();
@@ -113,7 +127,12 @@ impl Thread {
             failed = pacer.pacer.run() => match failed? {},
         }
         drop(pacer);
-        let tally = thread.tally.replace(Tally::new());
+        let mut tally = thread.tally.replace(Tally::new());
+        if let Some(group) = &thread.group {
+            let sent =
+                |publisher: u32| thread.gauges.get(publisher as usize).map_or(0, Gauge::sent);
+            tally.lost += group.borrow().missing(sent);
+        }
         Ok(tally)
     }
 
