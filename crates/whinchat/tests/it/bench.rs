@@ -260,3 +260,16 @@ fn each_publisher_may_have_several_subscribers_beside_filters_that_nothing_is_pu
     assert_eq!(report["connections"], 4 * (1 + 3) + 3);
     assert!(report["broker"]["bytes_per_filter"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn retained_messages_are_delivered_to_a_new_subscriber_and_cleared() {
+    let broker = Broker::start();
+    for qos in ["0", "1", "2"] {
+        let report = bench(&broker, "retained", &["-q", qos, "-m", "3000", "-s", "64"]);
+        assert_eq!(
+            (&report["messages"], &report["received"]),
+            (&3000.into(), &3000.into())
+        );
+        assert!(report["bytes_per_message"].is_number());
+    }
+}

@@ -83,7 +83,7 @@ pub(crate) struct Args {
     /// How long to publish, or to be idle: 10s, 500ms, 2m [default: 5s; idle 1s].
     #[arg(short, long, value_name = "TIME", value_parser = quantity::duration, group = "stop")]
     duration: Option<Duration>,
-    /// How many messages to publish, over all publishers.
+    /// How many messages to publish, over all publishers [default for retained: 100000].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "stop")]
     messages: Option<u64>,
     /// How long to wait for missing messages at the end.
@@ -144,6 +144,8 @@ pub(super) enum Scenario {
     FanOut,
     /// Many publishers, subscribers that share their messages.
     Shared,
+    /// Retained messages: what each takes, and their delivery to a new subscriber of all.
+    Retained,
     /// Connections that say nothing.
     Idle,
 }
@@ -155,6 +157,7 @@ impl Scenario {
             Self::FanIn => "fan-in",
             Self::FanOut => "fan-out",
             Self::Shared => "shared",
+            Self::Retained => "retained",
             Self::Idle => "idle",
         }
     }
@@ -184,11 +187,26 @@ pub(super) struct Output {
     pub(super) is_quiet: bool,
 }
 
+impl Output {
+    pub(super) fn choose(
+        self,
+        json: impl FnOnce() -> String,
+        text: impl FnOnce() -> String,
+    ) -> String {
+        if self.is_json { json() } else { text() }
+    }
+}
+
 /// What the command line asks for.
 pub(super) enum Task {
     Measure {
         name: &'static str,
         load: Load,
+        output: Output,
+    },
+    Retained {
+        load: Load,
+        messages: u32,
         output: Output,
     },
     Compare(Comparison),
@@ -206,6 +224,9 @@ impl Args {
             let scenario = self.scenario.unwrap_or(Scenario::P2p);
             if let Some(processors) = &self.pin {
                 processors.apply().map_err(|failure| failure.to_string())?;
+            }
+            if scenario == Scenario::Retained {
+                return self.retained(output);
             }
             return Ok(Task::Measure {
                 name: scenario.name(),
@@ -228,6 +249,29 @@ impl Args {
             store: self.store,
             output,
         }))
+    }
+
+    fn retained(&self, output: Output) -> Result<Task, String> {
+        for (is_given, option) in [
+            (self.duration.is_some(), "--duration"),
+            (self.rate.is_some(), "--rate"),
+            (self.window.is_some(), "--window"),
+            (self.unbounded, "--unbounded"),
+            (self.persistent, "--persistent"),
+            (self.filters > 0, "--filters"),
+            (self.threads > 1, "--threads"),
+        ] {
+            if is_given {
+                return Err(format!("{option} has no meaning for retained"));
+            }
+        }
+        let messages = self.messages.unwrap_or(100_000);
+        Ok(Task::Retained {
+            load: self.load(Scenario::Retained, self.qos)?,
+            messages: u32::try_from(messages)
+                .map_err(|_| format!("--messages {messages} is more than 4,294,967,295"))?,
+            output,
+        })
     }
 
     fn compared(&self) -> Vec<(Scenario, QoS)> {
@@ -329,6 +373,15 @@ impl Args {
             Scenario::FanOut => Topology::All {
                 publishers: self.publishers.filter(|_| !is_set).unwrap_or(1),
                 subscribers: self.subscribers.unwrap_or(500),
+            },
+            Scenario::Retained if self.compare.is_some() => {
+                return Err(
+                    "retained is measured with one broker: --compare does not know it".into(),
+                );
+            }
+            Scenario::Retained => Topology::Idle {
+                connections: 0,
+                subscribe: false,
             },
             Scenario::Idle => Topology::Idle {
                 connections: self.connections.unwrap_or(10_000),

@@ -59,6 +59,8 @@ pub(super) enum Failure {
     Process { pid: u32, error: io::Error },
     #[error("processors {list} cannot be used: {error}")]
     Affinity { list: String, error: io::Error },
+    #[error("the broker said nothing for {seconds} s")]
+    Silent { seconds: u64 },
     #[error("{program} did not start: {why}")]
     Broker { program: String, why: String },
     #[error("a thread of the load generator ended early")]

@@ -29,6 +29,7 @@ mod processors;
 mod progress;
 mod publisher;
 mod report;
+mod retained;
 mod stamp;
 mod subscriber;
 mod thread;
@@ -47,26 +48,38 @@ pub(crate) fn run(args: Args) -> Exit {
             progress.name(name.to_owned());
             let outcome = coordinator::run(load.clone(), &progress);
             progress.clear();
-            match outcome {
-                Ok(outcome) => {
-                    let report = Report::new(name, &load, &outcome);
-                    let text = if output.is_json {
-                        report.to_json()
-                    } else {
-                        report.to_text()
-                    };
-                    let verdict = if report.is_clean() {
-                        Exit::Ok
-                    } else {
-                        Exit::Runtime
-                    };
-                    worst(print(&text), verdict)
-                }
-                Err(failure) => Exit::Runtime.with_error(failure),
-            }
+            let report = outcome.map(|outcome| Report::new(name, &load, &outcome));
+            tell(report.map(|report| {
+                let text = output.choose(|| report.to_json(), || report.to_text());
+                (text, report.is_clean())
+            }))
+        }
+        Ok(args::Task::Retained {
+            load,
+            messages,
+            output,
+        }) => {
+            let progress = Progress::new(output.is_quiet);
+            let report = retained::run(&load, messages, &progress);
+            progress.clear();
+            tell(report.map(|report| {
+                let text = output.choose(|| report.to_json(), || report.to_text());
+                (text, report.is_clean())
+            }))
         }
         Ok(args::Task::Compare(comparison)) => compare::run(comparison),
         Err(message) => Exit::Usage.with_error(message),
+    }
+}
+
+/// Prints a report, and says whether every message arrived once and in order.
+fn tell(report: Result<(String, bool), failure::Failure>) -> Exit {
+    match report {
+        Ok((text, is_clean)) => {
+            let verdict = if is_clean { Exit::Ok } else { Exit::Runtime };
+            worst(print(&text), verdict)
+        }
+        Err(failure) => Exit::Runtime.with_error(failure),
     }
 }
 

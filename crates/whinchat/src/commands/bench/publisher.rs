@@ -210,8 +210,7 @@ impl Publisher {
     }
 
     pub(super) fn on_puback(&mut self, id: PacketId) -> Result<(), Failure> {
-        self.in_flight
-            .settle(id, Waiting::PubAck, PacketType::PubAck)
+        self.in_flight.on_puback(id)
     }
 
     pub(super) fn on_pubrec(
@@ -240,14 +239,14 @@ enum Waiting {
 }
 
 /// Packet ids 1 to some maximum.
-struct InFlight {
+pub(super) struct InFlight {
     free: Vec<PacketId>,
     /// By packet id; the first is none's.
     waiting: Vec<Waiting>,
 }
 
 impl InFlight {
-    fn new(maximum: u16) -> Self {
+    pub(super) fn new(maximum: u16) -> Self {
         Self {
             free: (1..=maximum).rev().filter_map(PacketId::new).collect(),
             waiting: vec![Waiting::Nothing; usize::from(maximum) + 1],
@@ -258,12 +257,12 @@ impl InFlight {
         u16::try_from(self.waiting.len() - 1).unwrap_or(u16::MAX)
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.free.len() + 1 == self.waiting.len()
     }
 
     #[inline]
-    fn take(&mut self, qos: QoS) -> Option<PacketId> {
+    pub(super) fn take(&mut self, qos: QoS) -> Option<PacketId> {
         let id = self.free.pop()?;
         let waiting = self.waiting.get_mut(usize::from(id.get()))?;
         *waiting = if qos == QoS::ExactlyOnce {
@@ -272,6 +271,12 @@ impl InFlight {
             Waiting::PubAck
         };
         Some(id)
+    }
+
+    /// The last ack of a message with QoS 1.
+    #[inline]
+    pub(super) fn on_puback(&mut self, id: PacketId) -> Result<(), Failure> {
+        self.settle(id, Waiting::PubAck, PacketType::PubAck)
     }
 
     #[inline]

@@ -68,6 +68,7 @@ pub(super) struct Subscriber {
     ledger: Ledger,
     /// What all members of its group have received together, if it is one of a group.
     group: Option<Rc<RefCell<Ledger>>>,
+    has_order: bool,
     gauges: Arc<[Gauge]>,
     /// The publisher of the last messages and how many they were: its gauge is told once for all of them.
     run: (u32, u64),
@@ -80,6 +81,7 @@ impl Subscriber {
         Self {
             ledger: Ledger::new(publishers),
             group: None,
+            has_order: true,
             gauges,
             run: (0, 0),
             unreleased: None,
@@ -92,9 +94,18 @@ impl Subscriber {
         self
     }
 
+    /// One whose messages have no order among them, as those of different topics that were retained.
+    pub(super) fn in_any_order(mut self) -> Self {
+        self.has_order = false;
+        self
+    }
+
     #[inline]
     fn enter(&mut self, stamp: Stamp) -> Arrival {
-        let own = self.ledger.enter(stamp.publisher, stamp.sequence);
+        let own = match self.ledger.enter(stamp.publisher, stamp.sequence) {
+            Arrival::Late if !self.has_order => Arrival::New,
+            arrival => arrival,
+        };
         match &self.group {
             None => own,
             Some(group) => match group.borrow_mut().enter(stamp.publisher, stamp.sequence) {
