@@ -14,6 +14,7 @@ mod fuzz;
 mod interop;
 mod models;
 mod no_std;
+mod others;
 mod package;
 mod planted;
 mod process;

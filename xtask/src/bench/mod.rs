@@ -3,7 +3,14 @@
 //! [`instructions`] is the same on every run of one machine and so may be judged; all other parts measure, and write what
 //! they found to `docs/performance/`.
 
+mod brokers;
+mod chart;
+mod curves;
 mod instructions;
+mod load;
+mod report;
+mod scenarios;
+mod section;
 
 use crate::Outcome;
 use crate::process::{cargo, run as run_command};
@@ -12,14 +19,24 @@ pub(crate) const USAGE: &str = "
 Usage: cargo xtask bench [CRATE]
        cargo xtask bench broker [OPTIONS OF whinchat bench --compare mosquitto]
 
+       cargo xtask bench brokers [--rounds N] [--seconds N] [--only TEXT]
+       cargo xtask bench curves [--seconds N]
+       cargo xtask bench report [--check]
+
 Runs the instruction-count benches of every crate, or of one. Needs valgrind and gungraun-runner (cargo xtask setup).
 
 With `broker`: builds the program as it is released, and measures it and Debian's mosquitto alternately. A few minutes.
+
+With `brokers`: the scenarios of the goals with our broker and all others that are installed, in turn. With `curves`: what each part costs as its work grows.
+Both write to docs/performance/, from which `report` makes docs/performance.md and its pictures. About ten minutes each, on a machine that does nothing else.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     match args {
         [name, options @ ..] if name == "broker" => beside_mosquitto(options),
+        [name, options @ ..] if name == "brokers" => brokers::run(options),
+        [name, options @ ..] if name == "curves" => curves::run(options),
+        [name, options @ ..] if name == "report" => report::run(options),
         [] => instructions::run(None),
         [name] => instructions::run(Some(name)),
         [_, extra, ..] => Err(format!("unexpected argument `{extra}`; see --help").into()),

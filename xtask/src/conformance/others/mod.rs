@@ -5,7 +5,6 @@
 //! clients; [`report`] reads what `whinchat conformance` says of them, and [`page`] writes the tables. What is not
 //! installed is "not run".
 
-mod brokers;
 mod clients;
 mod page;
 mod report;
@@ -15,10 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::brokers::OTHERS;
 use self::clients::CLIENTS;
 use self::report::Report;
 use crate::interop::broker::program;
+use crate::others::{OTHERS, Other};
 use crate::{Outcome, workspace};
 
 const PAGE: &str = "docs/conformance-others.md";
@@ -78,7 +77,7 @@ impl Judge<'_> {
         })
     }
 
-    fn broker(&self, other: &brokers::Other) -> Result<Judged, Box<dyn Error>> {
+    fn broker(&self, other: &Other) -> Result<Judged, Box<dyn Error>> {
         let mut judged = Judged {
             name: other.name,
             version: None,

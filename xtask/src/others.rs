@@ -17,31 +17,35 @@ const START_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A broker that may be installed.
-pub(super) struct Other {
-    pub(super) name: &'static str,
+pub(crate) struct Other {
+    pub(crate) name: &'static str,
     /// What it is run with, for the page.
-    pub(super) how: &'static str,
+    pub(crate) how: &'static str,
     program: &'static str,
     /// Where it lies if it is not on the `PATH`.
     folders: &'static [&'static str],
-    pub(super) version: fn(&Path) -> Result<String, Box<dyn Error>>,
+    pub(crate) version: fn(&Path) -> Result<String, Box<dyn Error>>,
     /// For each port of MQTT the options of the run.
     listeners: &'static [&'static [&'static str]],
     /// Writes what it reads at its start, and gives the command that a shell runs in its folder.
     configure: fn(&Place<'_>) -> Result<String, Box<dyn Error>>,
+    /// Further lines of its configuration with which it carries a load as fast as it can.
+    pub(crate) load_lines: &'static str,
     /// What is left over when it is killed.
     clean_up: fn(&Place<'_>) -> String,
 }
 
 /// Where a broker runs.
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     program: &'a Path,
     folder: &'a Path,
+    /// Lines of its configuration or, for ours, options.
+    more_lines: &'a str,
     /// One for each listener, and three more.
     ports: Vec<u16>,
 }
 
-pub(super) const OTHERS: &[Other] = &[
+pub(crate) const OTHERS: &[Other] = &[
     Other {
         name: "mosquitto",
         how: "`allow_anonymous true`, `persistence false`",
@@ -53,12 +57,13 @@ pub(super) const OTHERS: &[Other] = &[
             place.write(
                 "mosquitto.conf",
                 &format!(
-                    "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n",
-                    place.ports[0]
+                    "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n{}",
+                    place.ports[0], place.more_lines
                 ),
             )?;
             Ok(format!("{} -c mosquitto.conf", place.program()))
         },
+        load_lines: "max_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_dest none\n",
         clean_up: |_| String::new(),
     },
     Other {
@@ -78,6 +83,7 @@ pub(super) const OTHERS: &[Other] = &[
             )?;
             Ok(format!("{} -c nats.conf", place.program()))
         },
+        load_lines: "",
         clean_up: |_| "rm -rf store".to_owned(),
     },
     Other {
@@ -99,6 +105,7 @@ pub(super) const OTHERS: &[Other] = &[
             place.write("enabled_plugins", "[rabbitmq_mqtt].\n")?;
             Ok(format!("{} {}", rabbit_variables(place), place.program()))
         },
+        load_lines: "",
         clean_up: |place| format!("{} epmd -kill; rm -rf mnesia", rabbit_variables(place)),
     },
     Other {
@@ -129,6 +136,7 @@ pub(super) const OTHERS: &[Other] = &[
             )?;
             Ok(format!("{} --quiet --config rumqttd.toml", place.program()))
         },
+        load_lines: "",
         clean_up: |_| String::new(),
     },
 ];
@@ -169,18 +177,31 @@ impl Place<'_> {
 
 impl Other {
     /// Where it is installed.
-    pub(super) fn find(&self) -> Option<PathBuf> {
+    pub(crate) fn find(&self) -> Option<PathBuf> {
         let folders: Vec<PathBuf> = self.folders.iter().map(PathBuf::from).collect();
         find_program(self.program, &folders)
     }
 
     /// Starts it, and waits until it listens.
-    pub(super) fn start(&self, program: &Path, folder: &Path) -> Result<Running, Box<dyn Error>> {
+    pub(crate) fn start(&self, program: &Path, folder: &Path) -> Result<Running, Box<dyn Error>> {
+        self.start_for_load(program, folder, "", "")
+    }
+
+    /// Starts it for a load; `before` are the words before its command, such as `taskset -c 0`, and `more_lines` its
+    /// [`load_lines`](Self::load_lines) or, for ours, further options.
+    pub(crate) fn start_for_load(
+        &self,
+        program: &Path,
+        folder: &Path,
+        before: &str,
+        more_lines: &str,
+    ) -> Result<Running, Box<dyn Error>> {
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder)?;
         let place = Place {
             program,
             folder,
+            more_lines,
             ports: free_ports(self.listeners.len() + 3)?,
         };
         let command = (self.configure)(&place)?;
@@ -198,8 +219,9 @@ impl Other {
             folder.display()
         );
         // In a process group of its own, so that all it starts ends with it.
-        let start =
-            format!("{stop}setsid env {command} > output 2>&1 < /dev/null &\necho $! > pid\n");
+        let start = format!(
+            "{stop}setsid {before} env {command} > output 2>&1 < /dev/null &\necho $! > pid\n"
+        );
         place.write("stop.sh", &stop)?;
         place.write("start.sh", &start)?;
         let running = Running {
@@ -215,6 +237,27 @@ impl Other {
     }
 }
 
+/// Ours, with default settings: a store that syncs, limits and metrics on.
+pub(crate) const WHINCHAT: Other = Other {
+    name: "whinchat",
+    how: "as it comes: `ack` is `synced`, limits and metrics on",
+    program: "whinchat",
+    folders: &[],
+    version: |program| first_line(program, &["--version"], "whinchat "),
+    listeners: &[&[]],
+    configure: |place| {
+        Ok(format!(
+            "WHINCHAT__ADMIN__LISTEN=127.0.0.1:{} {} serve --listen 127.0.0.1:{} --data-dir data{}",
+            place.ports[1],
+            place.program(),
+            place.ports[0],
+            place.more_lines
+        ))
+    },
+    load_lines: "",
+    clean_up: |_| "rm -rf data".to_owned(),
+};
+
 /// Ports that were free a moment ago.
 fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     // All are held until the last is known, so that none comes twice.
@@ -227,7 +270,7 @@ fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
 }
 
 /// A broker that runs; it is ended when this is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     listeners: &'static [&'static [&'static str]],
     ports: Vec<u16>,
     folder: PathBuf,
@@ -235,13 +278,13 @@ pub(super) struct Running {
 
 impl Running {
     /// Each port of MQTT, with the options of the run.
-    pub(super) fn ports(&self) -> impl Iterator<Item = (u16, &'static [&'static str])> {
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (u16, &'static [&'static str])> {
         let listeners = self.listeners.iter().copied();
         self.ports.clone().into_iter().zip(listeners)
     }
 
     /// What starts it again.
-    pub(super) fn restart_command(&self) -> String {
+    pub(crate) fn restart_command(&self) -> String {
         format!("sh '{}'", self.folder.join("start.sh").display())
     }
 
@@ -266,7 +309,42 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn stop(self) {}
+    /// The process of those it consists of that has most memory: of a broker that a script starts, the broker.
+    pub(crate) fn main_process(&self) -> Result<u32, Box<dyn Error>> {
+        let group = fs::read_to_string(self.folder.join("pid"))?
+            .trim()
+            .to_owned();
+        let mut largest = (0, None);
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            // It may have ended since the folder was read.
+            let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+                continue;
+            };
+            let fields: Vec<&str> = stat
+                .rsplit_once(')')
+                .map_or("", |(_, fields)| fields)
+                .split_ascii_whitespace()
+                .collect();
+            // Fields 5 and 24 of the line: the process group, and resident pages.
+            if let (Some(of_group), Some(pages)) = (fields.get(2), fields.get(21))
+                && *of_group == group
+            {
+                let pages = pages.parse::<u64>()?;
+                if pages > largest.0 {
+                    largest = (pages, Some(pid));
+                }
+            }
+        }
+        largest
+            .1
+            .ok_or_else(|| format!("no process of group {group} is left").into())
+    }
+
+    pub(crate) fn stop(self) {}
 }
 
 impl Drop for Running {
