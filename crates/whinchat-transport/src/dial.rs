@@ -93,7 +93,12 @@ async fn dial_tcp(host: &str, port: u16, options: &DialOptions) -> Result<TcpStr
         .await
         .map_err(DialReason::Resolve)?;
     let tcp = first_to_answer(families_in_turn(addresses)).await?;
-    set_tcp_options(&tcp, options.tcp_no_delay, options.tcp_keep_alive).map_err(DialReason::Io)?;
+    set_tcp_options(
+        SockRef::from(&tcp),
+        options.tcp_no_delay,
+        options.tcp_keep_alive,
+    )
+    .map_err(DialReason::Io)?;
     Ok(tcp)
 }
 
@@ -151,18 +156,18 @@ fn families_in_turn(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<Soc
 }
 
 pub(crate) fn set_tcp_options(
-    tcp: &TcpStream,
+    tcp: SockRef<'_>,
     no_delay: bool,
     keep_alive: Option<Duration>,
 ) -> io::Result<()> {
     if no_delay {
-        tcp.set_nodelay(true)?;
+        tcp.set_tcp_nodelay(true)?;
     }
     if let Some(after) = keep_alive {
         let probes = TcpKeepalive::new()
             .with_time(after)
             .with_interval(KEEP_ALIVE_PROBE_INTERVAL);
-        SockRef::from(tcp).set_tcp_keepalive(&probes)?;
+        tcp.set_tcp_keepalive(&probes)?;
     }
     Ok(())
 }
