@@ -10,6 +10,7 @@
     reason = "the macros of gungraun make items of their own"
 )]
 
+#[expect(clippy::unwrap_used, reason = "a bench that fails may panic")]
 mod shard;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};

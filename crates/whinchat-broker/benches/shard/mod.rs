@@ -134,7 +134,18 @@ impl Client {
                 PacketRef::PubRel(pubrel) => PubCompRef::success(pubrel.packet_id)
                     .encode(VERSION, &mut self.out)
                     .unwrap(),
-                _ => {}
+                PacketRef::ConnAck(_)
+                | PacketRef::SubAck(_)
+                | PacketRef::PubAck(_)
+                | PacketRef::PubComp(_) => {}
+                PacketRef::Connect(_)
+                | PacketRef::Subscribe(_)
+                | PacketRef::Unsubscribe(_)
+                | PacketRef::UnsubAck(_)
+                | PacketRef::PingReq
+                | PacketRef::PingResp
+                | PacketRef::Disconnect(_)
+                | PacketRef::Auth(_) => panic!("{packet:?} is out of place"),
             }
             rest = &rest[len..];
         }

@@ -33,6 +33,9 @@ use crate::{
     shard::{Shard, Wire},
 };
 
+/// A payload larger than this is copied no more often than it must be.
+const LARGE_BYTES: usize = 16 * 1024;
+
 /// A message on its way out.
 pub(crate) struct Outgoing<'a> {
     pub(crate) parts: Parts<'a>,
@@ -187,7 +190,7 @@ impl Shard {
         let mut frames = mem::take(&mut self.frames);
         frames.0.clear();
         for target in targets {
-            self.deliver_to(message, target, group, &mut frames);
+            self.deliver_to(message, target, targets.len(), group, &mut frames);
         }
         self.frames = frames;
     }
@@ -196,6 +199,7 @@ impl Shard {
         &mut self,
         message: &mut Outgoing<'_>,
         target: &Target,
+        targets: usize,
         group: Option<GroupKey>,
         frames: &mut Frames,
     ) {
@@ -270,8 +274,10 @@ impl Shard {
                 None
             },
         };
-        // Several identifiers are rare: such a copy is encoded by itself.
-        let frame = if ids.len() <= 1 {
+        // Several identifiers are rare: such a copy is encoded by itself. So is a large one for nobody else: its frame would
+        // be one more copy of the payload.
+        let is_alone = targets == 1 && qos > QoS::AtMostOnce;
+        let frame = if ids.len() <= 1 && !(is_alone && message.parts.payload.len() > LARGE_BYTES) {
             frames.get(variant, &message.parts, self.now)
         } else {
             None

@@ -3,13 +3,22 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     task::{Context, Poll},
 };
 
+use bytes::BufMut;
+use tokio_util::io::poll_read_buf;
 use whinchat_codec::{DecodeLimits, decode, frame_len};
 
 use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
+
+/// A packet of which more than this is missing is read where it is to be, past the shard's buffer.
+const DIRECT_BYTES: usize = 64 * 1024;
+
+/// So much of it at a time, so that others get their turn.
+const DIRECT_BYTES_PER_READ: usize = 256 * 1024;
 
 /// Whether the next packet of a connection is to be handled now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +72,30 @@ impl Shard {
                 break;
             }
             let mut cx = Context::from_waker(&slot.waker);
+            let missing = slot.wanted.saturating_sub(slot.unread.len());
+            if missing > DIRECT_BYTES && !closing {
+                // Room grows with what has arrived: a length that is only declared takes no memory.
+                if slot.unread.capacity() - slot.unread.len() < DIRECT_BYTES {
+                    let room = missing.min(slot.unread.len().max(DIRECT_BYTES));
+                    slot.unread.reserve_exact(room);
+                }
+                let mut rest = (&mut slot.unread).limit(missing.min(DIRECT_BYTES_PER_READ));
+                match poll_read_buf(Pin::new(&mut slot.stream), &mut cx, &mut rest) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                        self.end_connection(index, Ending::Lost);
+                        break;
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        budget = budget.saturating_sub(count);
+                        slot.note_packet_progress(self.now, false);
+                        if count == missing {
+                            self.handle_unread(index);
+                        }
+                        continue;
+                    }
+                }
+            }
             let read = slot.stream.poll_read(&mut cx, &mut buffer);
             match read {
                 Poll::Pending => break,
