@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use whinchat_codec::{
     Guarantee, PacketId, ProtocolVersion, PublishFrame, PublishRef, QoS, Utf8String,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Outgoing<'a> {
     from_retained: bool,
     /// Who published it, if that has to be known of a retained message.
     pub(crate) source: Option<Arc<Source>>,
+    /// The buffer that the payload may lie in; it can be kept as it is.
+    arrived: Bytes,
     /// Made when the first session has to keep it.
     kept: Option<Arc<Message>>,
 }
@@ -63,12 +65,17 @@ impl<'a> Outgoing<'a> {
             recorded: false,
             from_retained: false,
             source: None,
+            arrived: Bytes::new(),
             kept: None,
         }
     }
 
     pub(crate) fn published_by(self, source: Option<Arc<Source>>) -> Self {
         Self { source, ..self }
+    }
+
+    pub(crate) fn arrived_in(self, arrived: Bytes) -> Self {
+        Self { arrived, ..self }
     }
 
     /// A message that is kept already.
@@ -81,6 +88,7 @@ impl<'a> Outgoing<'a> {
             recorded: true,
             from_retained: false,
             source: None,
+            arrived: Bytes::new(),
             kept: Some(Arc::clone(message)),
         }
     }
@@ -96,19 +104,25 @@ impl<'a> Outgoing<'a> {
     /// The message as something that outlives the read buffer.
     pub(crate) fn keep(&mut self, commons: &Commons) -> &Arc<Message> {
         self.kept.get_or_insert_with(|| {
-            // Topic and payload share one allocation.
             let (topic, payload) = (self.parts.topic, self.parts.payload);
-            let mut bytes = BytesMut::with_capacity(topic.len() + payload.len());
-            bytes.extend_from_slice(topic.as_bytes());
-            bytes.extend_from_slice(payload);
-            let mut bytes = bytes.freeze();
-            let topic = bytes.split_to(topic.len());
+            let is_here = self.arrived.as_ptr_range().contains(&payload.as_ptr());
+            let (topic, payload) = if is_here && payload.len() > LARGE_BYTES {
+                let topic = Bytes::copy_from_slice(topic.as_bytes());
+                (topic, self.arrived.slice_ref(payload))
+            } else {
+                // Topic and payload share one allocation.
+                let mut bytes = BytesMut::with_capacity(topic.len() + payload.len());
+                bytes.extend_from_slice(topic.as_bytes());
+                bytes.extend_from_slice(payload);
+                let mut bytes = bytes.freeze();
+                (bytes.split_to(topic.len()), bytes)
+            };
             Arc::new(Message {
                 id: commons.next_message_id(),
                 publisher: self.publisher,
                 topic: Utf8String::try_from(topic).expect("the topic was decoded as a string"),
                 properties: self.parts.properties.to_owned(),
-                payload: bytes,
+                payload,
                 qos: self.qos,
                 retain: self.retain,
                 expires_at: self.parts.expires_at,

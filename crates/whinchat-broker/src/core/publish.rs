@@ -154,7 +154,10 @@ impl Shard {
                 .map(|seconds| self.now.saturating_add_millis(u64::from(seconds) * 1_000)),
         };
         let qos = publish.guarantee.qos();
-        self.route(Outgoing::new(parts, qos, publish.retain, publisher).published_by(source))
+        let message = Outgoing::new(parts, qos, publish.retain, publisher)
+            .published_by(source)
+            .arrived_in(self.arrived.clone());
+        self.route(message)
     }
 
     /// Whether the client may publish this; an interceptor's payload in place of its own.

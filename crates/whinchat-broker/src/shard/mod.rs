@@ -28,7 +28,7 @@ pub(crate) mod timers;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use whinchat_session::{Connection, DropReason, Effect, Instant, Output, SessionState, Ticket};
 use whinchat_store::Lsn;
@@ -107,6 +107,8 @@ pub(crate) struct Shard {
     /// Empty buffers for connections that have something to send.
     pub(crate) buffers: Vec<BytesMut>,
     pub(crate) read_buffer: Vec<u8>,
+    /// The packet that is being handled, if it is a large one in a buffer of its own; else empty.
+    pub(crate) arrived: Bytes,
     pub(crate) now: Instant,
     pub(crate) life: Life,
 }
@@ -162,6 +164,7 @@ impl Shard {
             census: Census::default(),
             buffers: Vec::new(),
             read_buffer: vec![0; READ_BYTES_PER_TURN],
+            arrived: Bytes::new(),
             now,
             life: Life::Serving,
             commons,

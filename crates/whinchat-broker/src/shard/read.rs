@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use tokio_util::io::poll_read_buf;
 use whinchat_codec::{DecodeLimits, decode, frame_len};
 
@@ -133,6 +133,14 @@ impl Shard {
             return;
         };
         let unread = mem::take(&mut slot.unread);
+        if unread.len() > DIRECT_BYTES && unread.len() == slot.wanted {
+            // What is kept of it need not be copied.
+            let packet = Bytes::from(unread);
+            self.arrived = packet.clone();
+            self.handle_bytes(index, &packet);
+            self.arrived = Bytes::new();
+            return;
+        }
         self.handle_bytes(index, &unread);
         // Nothing left over: the memory serves the rest of a large packet again, if that is near.
         if let Some(slot) = self.slots.get_mut(index as usize)
