@@ -68,7 +68,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "bench",
-        run: || bench::run(&[]),
+        run: || bench::run(&["--check".to_owned()]),
     },
     Step {
         name: "models",

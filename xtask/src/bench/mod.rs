@@ -16,14 +16,16 @@ use crate::Outcome;
 use crate::process::{cargo, run as run_command};
 
 pub(crate) const USAGE: &str = "
-Usage: cargo xtask bench [CRATE]
+Usage: cargo xtask bench [CRATE | --check | --update]
        cargo xtask bench broker [OPTIONS OF whinchat bench --compare mosquitto]
 
        cargo xtask bench brokers [--rounds N] [--seconds N] [--only TEXT]
        cargo xtask bench curves [--seconds N]
        cargo xtask bench report [--check]
 
-Runs the instruction-count benches of every crate, or of one. Needs valgrind and gungraun-runner (cargo xtask setup).
+Runs the instruction-count benches of every crate, or of one, and compares them with xtask/instructions.toml. With --check it fails if a count has
+grown by more than 3 %, which is judged only with the compiler and the valgrind that the file names; --update writes the file. Needs valgrind and
+gungraun-runner (cargo xtask setup).
 
 With `broker`: builds the program as it is released, and measures it and Debian's mosquitto alternately. A few minutes.
 
@@ -37,9 +39,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         [name, options @ ..] if name == "brokers" => brokers::run(options),
         [name, options @ ..] if name == "curves" => curves::run(options),
         [name, options @ ..] if name == "report" => report::run(options),
-        [] => instructions::run(None),
-        [name] => instructions::run(Some(name)),
-        [_, extra, ..] => Err(format!("unexpected argument `{extra}`; see --help").into()),
+        options => instructions::run(options),
     }
 }
 

@@ -145,7 +145,7 @@ impl Client {
                 | PacketRef::PingReq
                 | PacketRef::PingResp
                 | PacketRef::Disconnect(_)
-                | PacketRef::Auth(_) => panic!("{packet:?} is out of place"),
+                | PacketRef::Auth(_) => panic!("a packet is out of place"),
             }
             rest = &rest[len..];
         }

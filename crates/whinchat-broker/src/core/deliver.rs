@@ -50,7 +50,7 @@ pub(crate) struct Outgoing<'a> {
     /// Who published it, if that has to be known of a retained message.
     pub(crate) source: Option<Arc<Source>>,
     /// The buffer that the payload may lie in; it can be kept as it is.
-    arrived: Bytes,
+    arrived: Option<Bytes>,
     /// Made when the first session has to keep it.
     kept: Option<Arc<Message>>,
 }
@@ -65,7 +65,7 @@ impl<'a> Outgoing<'a> {
             recorded: false,
             from_retained: false,
             source: None,
-            arrived: Bytes::new(),
+            arrived: None,
             kept: None,
         }
     }
@@ -74,7 +74,7 @@ impl<'a> Outgoing<'a> {
         Self { source, ..self }
     }
 
-    pub(crate) fn arrived_in(self, arrived: Bytes) -> Self {
+    pub(crate) fn arrived_in(self, arrived: Option<Bytes>) -> Self {
         Self { arrived, ..self }
     }
 
@@ -88,7 +88,7 @@ impl<'a> Outgoing<'a> {
             recorded: true,
             from_retained: false,
             source: None,
-            arrived: Bytes::new(),
+            arrived: None,
             kept: Some(Arc::clone(message)),
         }
     }
@@ -105,10 +105,12 @@ impl<'a> Outgoing<'a> {
     pub(crate) fn keep(&mut self, commons: &Commons) -> &Arc<Message> {
         self.kept.get_or_insert_with(|| {
             let (topic, payload) = (self.parts.topic, self.parts.payload);
-            let is_here = self.arrived.as_ptr_range().contains(&payload.as_ptr());
-            let (topic, payload) = if is_here && payload.len() > LARGE_BYTES {
+            let (topic, payload) = if let Some(arrived) = &self.arrived
+                && payload.len() > LARGE_BYTES
+                && arrived.as_ptr_range().contains(&payload.as_ptr())
+            {
                 let topic = Bytes::copy_from_slice(topic.as_bytes());
-                (topic, self.arrived.slice_ref(payload))
+                (topic, arrived.slice_ref(payload))
             } else {
                 // Topic and payload share one allocation.
                 let mut bytes = BytesMut::with_capacity(topic.len() + payload.len());

@@ -107,8 +107,8 @@ pub(crate) struct Shard {
     /// Empty buffers for connections that have something to send.
     pub(crate) buffers: Vec<BytesMut>,
     pub(crate) read_buffer: Vec<u8>,
-    /// The packet that is being handled, if it is a large one in a buffer of its own; else empty.
-    pub(crate) arrived: Bytes,
+    /// The packet that is being handled, if it is a large one in a buffer of its own.
+    pub(crate) arrived: Option<Bytes>,
     pub(crate) now: Instant,
     pub(crate) life: Life,
 }
@@ -164,7 +164,7 @@ impl Shard {
             census: Census::default(),
             buffers: Vec::new(),
             read_buffer: vec![0; READ_BYTES_PER_TURN],
-            arrived: Bytes::new(),
+            arrived: None,
             now,
             life: Life::Serving,
             commons,

@@ -136,9 +136,9 @@ impl Shard {
         if unread.len() > DIRECT_BYTES && unread.len() == slot.wanted {
             // What is kept of it need not be copied.
             let packet = Bytes::from(unread);
-            self.arrived = packet.clone();
+            self.arrived = Some(packet.clone());
             self.handle_bytes(index, &packet);
-            self.arrived = Bytes::new();
+            self.arrived = None;
             return;
         }
         self.handle_bytes(index, &unread);

@@ -73,3 +73,41 @@ async fn v5_what_is_declared_as_text_is_checked_where_that_is_configured() {
     })
     .await;
 }
+
+/// What is large takes other ways through the broker: read in pieces, kept where it arrived, encoded for one alone or for
+/// several.
+#[tokio::test]
+async fn a_large_payload_is_the_same_for_everyone() {
+    let payload: Bytes = (0..300_000u32).map(|at| (at * 7 / 3) as u8).collect();
+    on_every_broker(async |broker| {
+        let mut alone = Peer::connected(broker, V5, "alone").await;
+        alone.subscribe("alone", QoS::AtLeastOnce).await;
+        let mut first = Peer::connected(broker, V311, "first").await;
+        first.subscribe("both", QoS::AtMostOnce).await;
+        let mut second = Peer::connected(broker, V5, "second").await;
+        second.subscribe("both", QoS::ExactlyOnce).await;
+        let mut publisher = Peer::connected(broker, V5, "publisher").await;
+        for topic in ["alone", "both"] {
+            let mut message = publish(topic, "").at_least_once(1);
+            message.payload = payload.clone();
+            publisher.send(message).await;
+            // A small one behind it, to see that nothing of it was lost.
+            publisher
+                .send(publish(topic, "small").at_least_once(2))
+                .await;
+            if topic == "alone" {
+                assert_eq!(alone.take().await.payload, payload);
+                assert_eq!(alone.take_payload().await, "small");
+            } else {
+                for peer in [&mut first, &mut second] {
+                    assert_eq!(peer.take().await.payload, payload);
+                    assert_eq!(peer.take_payload().await, "small");
+                }
+            }
+            for _ in 0..2 {
+                assert!(matches!(publisher.receive().await, Packet::PubAck(_)));
+            }
+        }
+    })
+    .await;
+}
