@@ -104,7 +104,9 @@ impl Subscriber {
     fn enter(&mut self, stamp: Stamp) -> Arrival {
         let own = match self.ledger.enter(stamp.publisher, stamp.sequence) {
             Arrival::Late if !self.has_order => Arrival::New,
-            arrival => arrival,
+            arrival @ (Arrival::New | Arrival::Late | Arrival::Duplicate | Arrival::Foreign) => {
+                arrival
+            }
         };
         match &self.group {
             None => own,
