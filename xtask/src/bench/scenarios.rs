@@ -149,6 +149,8 @@ impl Scenario {
             .split_ascii_whitespace()
             .map(str::to_owned)
             .collect();
+        // As clients do; some brokers let nobody in without.
+        arguments.extend(["--keep-alive", "60"].map(str::to_owned));
         if !self.is_bounded {
             arguments.extend(["--duration".to_owned(), format!("{seconds}s")]);
         }
