@@ -35,6 +35,10 @@ const STEPS: &[Step] = &[
         run: || conformance::run(&["--check".to_owned()]),
     },
     Step {
+        name: "performance",
+        run: || bench::run(&["report", "--check"].map(str::to_owned)),
+    },
+    Step {
         name: "setup",
         run: || setup::run(&[]),
     },

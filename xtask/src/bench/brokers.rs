@@ -138,6 +138,8 @@ fn section(
          metrics are on. All others acknowledge from memory, Mosquitto with its limits of messages lifted and its log off. A mark is the ratio to Mosquitto that the \
          project set itself before it was built."
             .to_owned(),
+        "In the flood publishers wait for nobody; QoS 0 messages beyond what the subscriber takes are dropped and counted, which stands under faults and is none."
+            .to_owned(),
     ];
     if !failures.is_empty() {
         let mut unique = failures.to_vec();

@@ -175,6 +175,7 @@ where
 {
     plane
         .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.85))
         .border_style(BLACK.mix(0.3))
         .label_font((FONT, 13))
@@ -182,7 +183,7 @@ where
     Ok(())
 }
 
-/// What the axis covers: from 0 if it counts evenly, else a little more than the values.
+/// What the axis covers: from 0 if it counts evenly, else a little more than the values; with room for the legend above.
 fn bounds(
     values: impl Iterator<Item = f64>,
     is_log: bool,
@@ -195,9 +196,9 @@ fn bounds(
         return Err(format!("{file}: there is nothing that can be drawn").into());
     }
     Ok(if is_log {
-        low * 0.7..high * 1.4
+        low * 0.7..high * 5.0
     } else {
-        0.0_f64.min(low)..(high * 1.1).max(f64::MIN_POSITIVE)
+        0.0_f64.min(low)..(high * 1.3).max(f64::MIN_POSITIVE)
     })
 }
 

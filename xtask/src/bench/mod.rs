@@ -8,6 +8,7 @@ mod chart;
 mod curves;
 mod instructions;
 mod load;
+mod peers;
 mod report;
 mod scenarios;
 mod section;
@@ -21,6 +22,7 @@ Usage: cargo xtask bench [CRATE | --check | --update]
 
        cargo xtask bench brokers [--rounds N] [--seconds N] [--only TEXT]
        cargo xtask bench curves [--seconds N]
+       cargo xtask bench codec | client
        cargo xtask bench report [--check]
 
 Runs the instruction-count benches of every crate, or of one, and compares them with xtask/instructions.toml. With --check it fails if a count has
@@ -30,7 +32,8 @@ gungraun-runner (cargo xtask setup).
 With `broker`: builds the program as it is released, and measures it and Debian's mosquitto alternately. A few minutes.
 
 With `brokers`: the scenarios of the goals with our broker and all others that are installed, in turn. With `curves`: what each part costs as its work grows.
-Both write to docs/performance/, from which `report` makes docs/performance.md and its pictures. About ten minutes each, on a machine that does nothing else.
+With `codec` and `client`: those of others beside ours, from the package in bench/.
+All of them write to docs/performance/, from which `report` makes docs/performance.md and its pictures. About ten minutes each, on a machine that does nothing else.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -38,6 +41,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         [name, options @ ..] if name == "broker" => beside_mosquitto(options),
         [name, options @ ..] if name == "brokers" => brokers::run(options),
         [name, options @ ..] if name == "curves" => curves::run(options),
+        [name] if name == "codec" => peers::codec(),
+        [name] if name == "client" => peers::client(),
         [name, options @ ..] if name == "report" => report::run(options),
         options => instructions::run(options),
     }
