@@ -1,7 +1,7 @@
 //! `cargo xtask conformance --others`: brokers and clients that others wrote, judged by our transcripts, as the page
 //! `docs/conformance-others.md`.
 //!
-//! [`brokers`] starts each broker that is installed, on loopback and with a folder of its own; [`clients`] names the
+//! [`others`](crate::others) starts each broker that is installed, on loopback and with a folder of its own; [`clients`] names the
 //! clients; [`report`] reads what `whinchat conformance` says of them, and [`page`] writes the tables. What is not
 //! installed is "not run".
 
