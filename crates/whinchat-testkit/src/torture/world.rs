@@ -42,8 +42,8 @@ const WINDOW: usize = 8;
 /// Publishers pause while more copies than this are owed.
 const BACKLOG_MAX: u64 = 20_000;
 
-/// A broker that says nothing for so long says nothing more.
-const SILENCE: Duration = Duration::from_secs(5);
+/// A broker that says nothing for so long says nothing more. A disk that others keep busy holds up a sync for seconds.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// Who a client is, by its place among its like.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -582,6 +582,12 @@ impl World {
         self.pump_until(|world| {
             world.audit_answers >= 2 && sure.iter().all(|topic| world.audit.contains_key(topic))
         });
+        if self.audit_answers < 2 {
+            let what = format!("what is retained, asked for in cycle {}", self.ledger.cycle);
+            self.findings.add(Kind::Unanswered, what);
+            self.clients[auditor].1.cut();
+            return Ok(());
+        }
         // What must not be there may come after what must.
         self.clients[auditor].1.ping();
         self.pump_until(|world| world.audit_answers >= 3);
