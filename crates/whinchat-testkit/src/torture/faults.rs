@@ -7,6 +7,7 @@ use std::{
     io,
     path::Path,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use fastrand::Rng;
 
 use super::{
     finding::Kind,
-    kills::{settle, started},
+    kills::{ready, settle},
     process::Recipe,
     report::{Progress, Row},
     world::World,
@@ -88,17 +89,21 @@ fn cycle(
     let options = format!(
         "--seccomp-bpf -o /dev/null -e signal=none -e trace={call} -e inject={call}:{fault}:when={when}"
     );
-    let mut process = started(&recipe.traced(&options), dir, world)?;
+    let mut process = ready(&recipe.traced(&options), dir, world)?;
     let start = Instant::now();
+    // It may be gone while someone connects, or looks.
+    let mut went = world.look();
     let status = loop {
-        // It may be gone while someone connects.
-        let went = world.load(SLICE, MESSAGES);
         if let Some(status) = process.ended()? {
             break Some(status);
         }
         if start.elapsed() > if ends { END_MAX } else { LOAD } {
             went?;
             break None;
+        }
+        match went {
+            Ok(()) => went = world.load(SLICE, MESSAGES),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     };
     let said = process.last_words();

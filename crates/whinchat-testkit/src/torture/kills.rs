@@ -74,10 +74,16 @@ fn cycle(recipe: &Recipe, dir: &Path, rng: &mut Rng, world: &mut World) -> std::
 
 /// A broker that runs and was looked at.
 pub(super) fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
+    let process = ready(recipe, dir, world)?;
+    world.look()?;
+    Ok(process)
+}
+
+/// A broker that runs, and where the clients are to connect now.
+pub(super) fn ready(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
     let mut process = recipe.spawn(dir)?;
     process.wait_until_ready()?;
     world.moved_to(process.port);
-    world.look()?;
     Ok(process)
 }
 

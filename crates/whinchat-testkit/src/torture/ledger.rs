@@ -193,11 +193,13 @@ impl Ledger {
         }
     }
 
-    /// Whether all is answered and delivered.
+    /// Whether all is answered, and all that the broker has taken is delivered.
     pub(super) fn is_settled(&self) -> bool {
-        self.messages
-            .iter()
-            .all(|message| message.is_finished && message.owed & !message.delivered == 0)
+        let is_settled = |message: &Message| {
+            let missing = message.owed & !message.delivered;
+            message.is_finished && (!message.is_accepted || missing == 0)
+        };
+        self.messages.iter().all(is_settled)
     }
 
     /// How many copies are owed.

@@ -45,6 +45,9 @@ const BACKLOG_MAX: u64 = 20_000;
 /// A broker that says nothing for so long says nothing more. A disk that others keep busy holds up a sync for seconds.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// How long the broker is listened to when all that is owed has come.
+const REST: Duration = Duration::from_millis(500);
+
 /// Who a client is, by its place among its like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -560,6 +563,9 @@ impl World {
     // ---- looking ----
 
     /// What a broker that has just started holds: retained messages, and sessions that were or were not ended.
+    ///
+    /// # Errors
+    /// If it is gone, or goes meanwhile.
     pub(super) fn look(&mut self) -> io::Result<()> {
         self.audit.clear();
         self.audit_answers = 0;
@@ -568,32 +574,39 @@ impl World {
             self.is_ending[number] = false;
             self.connect(Role::Ender(number))?;
         }
+        let auditor = self.at(Role::Auditor);
+        let is_gone = |world: &Self| world.clients[auditor].1.is_away();
         self.pump_until(|world| {
             let enders = (0..ENDERS).map(Role::Ender);
             let mut all = enders.chain([Role::Auditor]);
-            all.all(|role| world.clients[world.at(role)].1.is_connected())
+            is_gone(world) || all.all(|role| world.clients[world.at(role)].1.is_connected())
         });
-        let auditor = self.at(Role::Auditor);
         self.clients[auditor]
             .1
             .subscribe(&["r/#".to_owned()], QoS::ExactlyOnce);
         self.clients[auditor].1.ping();
         let sure: Vec<_> = self.retained.sure().collect();
         self.pump_until(|world| {
-            world.audit_answers >= 2 && sure.iter().all(|topic| world.audit.contains_key(topic))
+            let is_there = |topic| world.audit.contains_key(topic);
+            is_gone(world) || world.audit_answers >= 2 && sure.iter().all(is_there)
         });
-        if self.audit_answers < 2 {
-            let what = format!("what is retained, asked for in cycle {}", self.ledger.cycle);
-            self.findings.add(Kind::Unanswered, what);
-            self.clients[auditor].1.cut();
-            return Ok(());
-        }
+        let is_answered = self.audit_answers >= 2;
         // What must not be there may come after what must.
         self.clients[auditor].1.ping();
-        self.pump_until(|world| world.audit_answers >= 3);
-        self.retained
-            .check(&self.audit, self.ledger.cycle, &mut self.findings);
+        self.pump_until(|world| is_gone(world) || !is_answered || world.audit_answers >= 3);
+        if is_gone(self) {
+            return Err(io::Error::other(
+                "it closed the connection that looks at it",
+            ));
+        }
         self.clients[auditor].1.cut();
+        if is_answered {
+            self.retained
+                .check(&self.audit, self.ledger.cycle, &mut self.findings);
+        } else {
+            let what = format!("what is retained, asked for in cycle {}", self.ledger.cycle);
+            self.findings.add(Kind::Unanswered, what);
+        }
         Ok(())
     }
 
@@ -621,8 +634,8 @@ impl World {
             self.will_is_due(number);
         }
         self.pump_until(|world| world.ledger.is_settled());
-        // What comes once too often comes after the rest.
-        self.listen(Duration::from_millis(100));
+        // What comes once too often comes after the rest, and so does what the broker may have taken without a word.
+        self.listen(REST);
         self.ledger.settle(&mut self.findings);
         Ok(())
     }
