@@ -15,7 +15,7 @@ use fastrand::Rng;
 
 use super::{
     finding::Kind,
-    kills::{ready, settle},
+    kills::{running, settle},
     process::Recipe,
     report::{Progress, Row},
     world::World,
@@ -89,7 +89,7 @@ fn cycle(
     let options = format!(
         "--seccomp-bpf -o /dev/null -e signal=none -e trace={call} -e inject={call}:{fault}:when={when}"
     );
-    let mut process = ready(&recipe.traced(&options), dir, world)?;
+    let mut process = running(&recipe.traced(&options), dir, world)?;
     let start = Instant::now();
     // It may be gone while someone connects, or looks.
     let mut went = world.look();

@@ -74,13 +74,13 @@ fn cycle(recipe: &Recipe, dir: &Path, rng: &mut Rng, world: &mut World) -> std::
 
 /// A broker that runs and was looked at.
 pub(super) fn started(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
-    let process = ready(recipe, dir, world)?;
+    let process = running(recipe, dir, world)?;
     world.look()?;
     Ok(process)
 }
 
 /// A broker that runs, and where the clients are to connect now.
-pub(super) fn ready(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
+pub(super) fn running(recipe: &Recipe, dir: &Path, world: &mut World) -> std::io::Result<Process> {
     let mut process = recipe.spawn(dir)?;
     process.wait_until_ready()?;
     world.moved_to(process.port);

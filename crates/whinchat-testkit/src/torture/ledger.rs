@@ -252,6 +252,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_broker_has_not_taken_is_not_waited_for() {
+        let mut ledger = Ledger::default();
+        let number = ledger.publish("w/0", 0b1, 0);
+        assert!(!ledger.is_settled());
+        ledger.finished(number);
+        assert!(ledger.is_settled());
+        ledger.accepted(number);
+        assert!(!ledger.is_settled());
+    }
+
+    #[test]
     fn what_was_accepted_and_not_delivered_is_lost() {
         let (mut ledger, mut findings, number) = with_one();
         ledger.delivered(0, number, "t", ExactlyOnce, false, &mut findings);

@@ -591,9 +591,11 @@ impl World {
             is_gone(world) || world.audit_answers >= 2 && sure.iter().all(is_there)
         });
         let is_answered = self.audit_answers >= 2;
-        // What must not be there may come after what must.
-        self.clients[auditor].1.ping();
-        self.pump_until(|world| is_gone(world) || !is_answered || world.audit_answers >= 3);
+        if is_answered {
+            // What must not be there may come after what must.
+            self.clients[auditor].1.ping();
+            self.pump_until(|world| is_gone(world) || world.audit_answers >= 3);
+        }
         if is_gone(self) {
             return Err(io::Error::other(
                 "it closed the connection that looks at it",
