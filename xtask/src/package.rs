@@ -11,7 +11,7 @@ pub(crate) const USAGE: &str = "
 Usage: cargo xtask package
 
 Packages every published crate into target/package and builds it from there, against the other packages instead of
-the folders beside it. Works in a dirty tree, so that it can be run before a commit.
+the folders beside it; what they depend on is not compiled again if a build of the workspace has done so. Works in a dirty tree, so that it can be run before a commit.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -21,7 +21,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .map(|package| package.name.as_str())
         .collect();
     forget_unpacked(&metadata)?;
-    let mut command = cargo(["package", "--quiet", "--allow-dirty"]);
+    let mut command = cargo(["package", "--quiet", "--allow-dirty", "--target-dir"]);
+    // A package has no profile of its own: with the folder and the debug information of the workspace's builds their
+    // dependencies serve it too.
+    command
+        .arg(&metadata.target_directory)
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     for name in &names {
         command.args(["--package", name]);
     }
