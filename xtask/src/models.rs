@@ -18,8 +18,11 @@ printed; so are the steps of a case that fails, shrunk.
 ";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
-    run_command(&mut example("models", "models", args))
+    run_command(&mut example("models", FEATURES, args))
 }
+
+/// What the models and the torturer need: with the same features for both, everything below them is compiled once.
+pub(crate) const FEATURES: &str = "models,torture";
 
 /// A program of the testkit, with the features that it needs.
 pub(crate) fn example(name: &str, features: &str, args: &[String]) -> std::process::Command {
@@ -42,15 +45,15 @@ pub(crate) fn example(name: &str, features: &str, args: &[String]) -> std::proce
 
 #[cfg(test)]
 mod tests {
-    use super::example;
+    use super::{FEATURES, example};
     use crate::process::shown;
 
     #[test]
     fn arguments_go_to_the_program() {
         let args = ["--seed".to_owned(), "7".to_owned()];
         assert_eq!(
-            shown(&example("models", "models", &args)),
-            "cargo run --quiet --profile ci --package whinchat-testkit --features models --example models -- --seed 7"
+            shown(&example("models", FEATURES, &args)),
+            "cargo run --quiet --profile ci --package whinchat-testkit --features models,torture --example models -- --seed 7"
         );
     }
 }

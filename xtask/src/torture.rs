@@ -4,7 +4,7 @@
 
 use crate::Outcome;
 use crate::interop::broker::program;
-use crate::models::example;
+use crate::models::{FEATURES, example};
 use crate::process::run as run_command;
 
 pub(crate) const USAGE: &str = "
@@ -30,5 +30,5 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let program = program(None)?;
     let mut all = vec![program.to_string_lossy().into_owned()];
     all.extend_from_slice(args);
-    run_command(&mut example("torture", "torture", &all))
+    run_command(&mut example("torture", FEATURES, &all))
 }
