@@ -4,44 +4,83 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
 use super::report::Report;
 
+/// One run of the program: what it is called, its options, and whether it has to leave no statement out.
+struct Judgement {
+    name: &'static str,
+    options: Vec<String>,
+    whole: bool,
+}
+
 pub(super) fn run(report: &mut Report, program: &Path) {
-    for (name, options) in [
-        ("own broker, one thread", &["--threads", "1"][..]),
-        (
+    let judgements = judgements(program);
+    // Each starts what it judges itself and mostly waits for what must not come: all at once, they take as long as one.
+    let results = thread::scope(|scope| {
+        let running = judgements
+            .iter()
+            .map(|judgement| scope.spawn(|| judgement.run(program)));
+        let running: Vec<_> = running.collect();
+        running
+            .into_iter()
+            .map(|one| one.join().expect("a judgement does not panic"))
+            .collect::<Vec<_>>()
+    });
+    for (judgement, result) in judgements.iter().zip(results) {
+        report.case(judgement.name, || result);
+    }
+}
+
+fn judgements(program: &Path) -> Vec<Judgement> {
+    let broker = |name, options: &[&str]| Judgement {
+        name,
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        whole: true,
+    };
+    let place = "-L {url} -V {version} -i busy -c -k 2 -q 2";
+    let quoted = format!("'{}'", program.display());
+    let client = |name, command| Judgement {
+        name,
+        options: ["--client", "--strict", "--run"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([command])
+            .collect(),
+        whole: false,
+    };
+    vec![
+        broker("own broker, one thread", &["--threads", "1"]),
+        broker(
             "own broker, two threads, byte by byte",
             &["--threads", "2", "--split"],
         ),
-    ] {
-        report.case(name, || {
-            let judged = judge(program, options)?;
-            nothing_is_left_out(&judged)
-        });
-    }
-    let quoted = format!("'{}'", program.display());
-    let place = "-L {url} -V {version} -i busy -c -k 2 -q 2";
-    for (name, command) in [
-        (
+        client(
             "whinchat sub",
             format!("exec {quoted} sub {place} -t 'conformance/#'"),
         ),
-        (
+        client(
             "whinchat pub",
             format!("seq 1000 | {quoted} pub {place} -t conformance/a -l"),
         ),
-    ] {
-        report.case(name, || {
-            judge(program, &["--client", "--strict", "--run", &command]).map(drop)
-        });
+    ]
+}
+
+impl Judgement {
+    fn run(&self, program: &Path) -> Result<(), String> {
+        let judged = judge(program, &self.options)?;
+        if self.whole {
+            nothing_is_left_out(&judged)?;
+        }
+        Ok(())
     }
 }
 
 /// Runs it; a statement that failed is an error with what the program says of it.
-fn judge(program: &Path, options: &[&str]) -> Result<Value, String> {
+fn judge(program: &Path, options: &[String]) -> Result<Value, String> {
     let output = Command::new(program)
         .arg("conformance")
         .args(options)
