@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use cargo_metadata::TargetKind;
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Message, Metadata, PackageId};
 use serde::{Deserialize, Serialize};
 
 use crate::process::{cargo, command, find_program, read};
@@ -137,41 +138,59 @@ fn complaints(baseline: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> 
     complaints
 }
 
-/// Runs the benches.
+/// Builds the benches, all in one go so that what they share is compiled once, and runs them.
 fn count(only: Option<&str>) -> Result<BTreeMap<String, u64>, Box<dyn Error>> {
-    let benches = instruction_benches()?;
-    let chosen: Vec<_> = benches
-        .iter()
-        .filter(|(package, _)| only.is_none_or(|only| only == package))
-        .collect();
-    if let (Some(only), true) = (only, chosen.is_empty()) {
-        return Err(format!("crate {only} has no instruction-count bench").into());
-    }
     let runner = find_program("gungraun-runner", &[setup::cargo_bin()])
         .ok_or("gungraun-runner is missing: run `cargo xtask setup`")?;
+    let metadata = workspace::metadata()?;
     let mut counts = BTreeMap::new();
-    for (package, bench) in chosen {
+    for (id, program) in build(&instruction_benches(&metadata)?, &runner)? {
+        let package = &metadata[&id];
+        if only.is_some_and(|only| only != package.name.as_str()) {
+            continue;
+        }
         let output = read(
-            cargo([
-                "bench",
-                "--quiet",
-                "--profile",
-                workspace::CI_PROFILE,
-                "--package",
-                package,
-                "--bench",
-                bench,
-            ])
-            .env("GUNGRAUN_RUNNER", &runner)
-            .env("GUNGRAUN_COLOR", "never"),
+            command(&program, ["--bench"])
+                .env("CARGO_PKG_NAME", package.name.as_str())
+                .env("GUNGRAUN_RUNNER", &runner)
+                .env("GUNGRAUN_COLOR", "never"),
         )?;
-        let found = parse(package, &output);
+        let found = parse(&package.name, &output);
         if found.is_empty() {
-            return Err(format!("{package}: the bench has no counts:\n{output}").into());
+            return Err(format!("{}: the bench has no counts:\n{output}", package.name).into());
         }
         counts.extend(found);
     }
-    Ok(counts)
+    match only {
+        Some(only) if counts.is_empty() => {
+            Err(format!("crate {only} has no instruction-count bench").into())
+        }
+        _ => Ok(counts),
+    }
+}
+
+/// Builds these benches, which take up the path of what runs them; gives the package and the program of each.
+fn build(
+    benches: &[(String, String)],
+    runner: &Path,
+) -> Result<Vec<(PackageId, Utf8PathBuf)>, Box<dyn Error>> {
+    let mut build = cargo(["bench", "--no-run", "--message-format", "json"]);
+    build.args(["--profile", workspace::CI_PROFILE]);
+    build.env("GUNGRAUN_RUNNER", runner);
+    for (package, bench) in benches {
+        build.args(["--package", package, "--bench", bench]);
+    }
+    let said = read(&mut build)?;
+    let mut programs = Vec::new();
+    for message in Message::parse_stream(said.as_bytes()) {
+        if let Message::CompilerArtifact(artifact) = message?
+            && let Some(program) = artifact.executable
+            && artifact.target.is_bench()
+        {
+            programs.push((artifact.package_id, program));
+        }
+    }
+    Ok(programs)
 }
 
 /// The counts in what gungraun prints: a line with the name of a bench, then its figures.
@@ -196,15 +215,10 @@ fn parse(package: &str, output: &str) -> BTreeMap<String, u64> {
 }
 
 /// Package and bench target of everything that counts instructions.
-fn instruction_benches() -> Result<Vec<(String, String)>, Box<dyn Error>> {
-    let metadata = workspace::metadata()?;
+fn instruction_benches(metadata: &Metadata) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let mut found = Vec::new();
     for package in metadata.workspace_packages() {
-        for target in package
-            .targets
-            .iter()
-            .filter(|target| target.kind.contains(&TargetKind::Bench))
-        {
+        for target in package.targets.iter().filter(|target| target.is_bench()) {
             if fs::read_to_string(&target.src_path)?.contains("gungraun::") {
                 found.push((package.name.to_string(), target.name.clone()));
             }
