@@ -27,12 +27,16 @@ pub async fn run(case: &str, port: u16, count: u32) -> Result<(), Error> {
     let mut done = 0;
     while done < count {
         let event = events.poll().await?;
-        let counts = match (&event, is_receiving, qos) {
-            (Event::Incoming(Packet::Publish(_)), true, _) => true,
-            (Event::Incoming(Packet::PubAck(_)), false, QoS::AtLeastOnce) => true,
-            (Event::Outgoing(Outgoing::Publish(_)), false, QoS::AtMostOnce) => true,
-            _ => false,
-        };
+        let counts = matches!(
+            (&event, is_receiving, qos),
+            (Event::Incoming(Packet::Publish(_)), true, _)
+                | (Event::Incoming(Packet::PubAck(_)), false, QoS::AtLeastOnce)
+                | (
+                    Event::Outgoing(Outgoing::Publish(_)),
+                    false,
+                    QoS::AtMostOnce
+                )
+        );
         done += u32::from(counts);
     }
     drop(asking.await??);

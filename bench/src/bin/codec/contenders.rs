@@ -1,11 +1,15 @@
 //! Each codec behind one face. What a library asks for, such as a buffer that it may take apart, is made before the clock
-//! runs.
+//! runs. What a library has read is looked at where it put it ([`look`]), for to move it can take as long as to read it.
 
+use std::fmt::Debug;
 use std::hint::black_box;
+use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
+use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait, v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::result_code::MqttError;
 use tokio_util::codec::{Decoder, Encoder};
-use whinchat_codec::{DecodeLimits, PacketRef, ProtocolVersion, decode};
+use whinchat_codec::{DecodeLimits, PacketRef, ProtocolVersion, decode, framed};
 
 use super::packets::Sample;
 
@@ -28,10 +32,17 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         Box::new(Owned::new(
             "whinchat, owned",
             sample,
-            ours_owned(sample.version),
-            |packet, out| {
-                let (version, packet): &(ProtocolVersion, whinchat_codec::Packet) = packet;
-                packet.encode(*version, out).expect("it was read");
+            {
+                let limits = DecodeLimits::default();
+                let mut framed = framed::Codec::new(limits).with_version(sample.version);
+                move |input| framed.decode(input)
+            },
+            {
+                let version = sample.version;
+                move |packet: &Option<whinchat_codec::Packet>, out| {
+                    let packet = packet.as_ref().expect("a whole packet");
+                    packet.encode(version, out).expect("it was read");
+                }
             },
         )),
     ];
@@ -39,7 +50,7 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "mqttbytes",
             sample,
-            |input| mqttbytes::v5::read(input, usize::MAX).expect("a valid packet"),
+            |input| mqttbytes::v5::read(input, usize::MAX),
             |packet, out| {
                 match packet {
                     mqttbytes::v5::Packet::Publish(publish) => publish.write(out),
@@ -52,7 +63,7 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "rumqttc",
             sample,
-            |input| rumqttc::v5::mqttbytes::v5::Packet::read(input, None).expect("a valid packet"),
+            |input| rumqttc::v5::mqttbytes::v5::Packet::read(input, None),
             |packet, out| {
                 packet.write(out, None).expect("it was read");
             },
@@ -62,11 +73,9 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "rmqtt-codec",
             sample,
-            move |input| {
-                let read = decoder.decode(input).expect("a valid packet");
-                read.expect("a whole packet").0
-            },
+            move |input| decoder.decode(input),
             move |packet, out| {
+                let (packet, _) = packet.as_ref().expect("a whole packet");
                 // Its encoder takes the packet away.
                 encoder.encode(packet.clone(), out).expect("it was read");
             },
@@ -75,7 +84,7 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "mqttbytes",
             sample,
-            |input| mqttbytes::v4::read(input, usize::MAX).expect("a valid packet"),
+            |input| mqttbytes::v4::read(input, usize::MAX),
             |packet, out| {
                 match packet {
                     mqttbytes::v4::Packet::Publish(publish) => publish.write(out),
@@ -88,9 +97,7 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "rumqttc",
             sample,
-            |input| {
-                rumqttc::mqttbytes::v4::Packet::read(input, usize::MAX).expect("a valid packet")
-            },
+            |input| rumqttc::mqttbytes::v4::Packet::read(input, usize::MAX),
             |packet, out| {
                 packet.write(out, usize::MAX).expect("it was read");
             },
@@ -100,17 +107,65 @@ pub fn codecs(sample: &Sample) -> Vec<Box<dyn Codec>> {
         all.push(Box::new(Owned::new(
             "rmqtt-codec",
             sample,
-            move |input| {
-                let read = decoder.decode(input).expect("a valid packet");
-                read.expect("a whole packet").0
-            },
+            move |input| decoder.decode(input),
             move |packet, out| {
+                let (packet, _) = packet.as_ref().expect("a whole packet");
                 encoder.encode(packet.clone(), out).expect("it was read");
             },
         )));
         all.push(Box::new(Mqttrs::new(sample)));
     }
+    all.push(protocol_core(sample));
     all
+}
+
+/// It reads what is behind the fixed header, a PUBLISH out of memory that it shares, and writes into memory of its own.
+fn protocol_core(sample: &Sample) -> Box<dyn Codec> {
+    let flags = sample.one()[0] & 0x0F;
+    match (sample.version, sample.one()[0] >> 4) {
+        (ProtocolVersion::V5, 1) => protocol_core_as(sample, v5_0::Connect::parse),
+        (ProtocolVersion::V5, 3) => protocol_core_as(sample, move |body| {
+            v5_0::Publish::parse(flags, Arc::from(body))
+        }),
+        (_, 3) => protocol_core_as(sample, move |body| {
+            v3_1_1::Publish::parse(flags, Arc::from(body))
+        }),
+        (_, 4) => protocol_core_as(sample, v3_1_1::Puback::parse),
+        (_, other) => panic!("packets of type {other} are not in this bench"),
+    }
+}
+
+fn protocol_core_as<P: GenericPacketTrait + 'static>(
+    sample: &Sample,
+    parse: impl Fn(&[u8]) -> Result<(P, usize), MqttError> + 'static,
+) -> Box<dyn Codec> {
+    let len = sample.one().len();
+    let length_bytes = sample.one()[1..]
+        .iter()
+        .take_while(|byte| **byte >= 0x80)
+        .count()
+        + 1;
+    Box::new(Owned::new(
+        "mqtt-protocol-core",
+        sample,
+        move |input| {
+            let read = parse(&input[1 + length_bytes..len]);
+            input.advance(len);
+            read
+        },
+        |(packet, _), out| out.extend_from_slice(&packet.to_continuous_buffer()),
+    ))
+}
+
+/// Uses what was read without moving it.
+#[inline(always)]
+fn look<P, E: Debug>(read: &Result<P, E>) {
+    match read {
+        Ok(packet) => {
+            black_box(packet);
+        }
+        Err(error) => panic!("not a valid packet: {error:?}"),
+    }
 }
 
 /// Ours, looked at where it lies.
@@ -142,12 +197,12 @@ impl Codec for Borrowed {
     fn decode_all(&mut self, sample: &Sample) {
         let limits = DecodeLimits::default();
         let mut rest = &sample.bytes[..];
-        while let Some((packet, used)) =
-            decode(rest, self.version, &limits).expect("a valid packet")
-        {
-            black_box(&packet);
-            rest = &rest[used..];
+        // Not `decode(..)?`: that moves the packet.
+        while let Ok(Some((packet, used))) = &decode(rest, self.version, &limits) {
+            black_box(packet);
+            rest = &rest[*used..];
         }
+        assert!(rest.is_empty(), "all packets are valid");
     }
 
     fn encode_all(&mut self, count: usize) {
@@ -170,34 +225,24 @@ impl Codec for Borrowed {
     }
 }
 
-fn ours_owned(
-    version: ProtocolVersion,
-) -> impl FnMut(&mut BytesMut) -> (ProtocolVersion, whinchat_codec::Packet) {
-    let mut framed =
-        whinchat_codec::framed::Codec::new(DecodeLimits::default()).with_version(version);
-    move |input| {
-        let read = framed.decode(input).expect("a valid packet");
-        (version, read.expect("a whole packet"))
-    }
-}
-
 /// A codec that takes packets out of a buffer and owns what it has read.
-struct Owned<P, D, E> {
+struct Owned<P, D, W> {
     name: &'static str,
     input: BytesMut,
     out: BytesMut,
     packet: P,
     decode: D,
-    encode: E,
+    encode: W,
 }
 
-impl<P, D, E> Owned<P, D, E>
+impl<P, D, W, E> Owned<P, D, W>
 where
-    D: FnMut(&mut BytesMut) -> P,
-    E: FnMut(&P, &mut BytesMut),
+    D: FnMut(&mut BytesMut) -> Result<P, E>,
+    W: FnMut(&P, &mut BytesMut),
+    E: Debug,
 {
-    fn new(name: &'static str, sample: &Sample, mut decode: D, encode: E) -> Self {
-        let packet = decode(&mut BytesMut::from(sample.one()));
+    fn new(name: &'static str, sample: &Sample, mut decode: D, encode: W) -> Self {
+        let packet = decode(&mut BytesMut::from(sample.one())).expect("a valid packet");
         Self {
             name,
             input: BytesMut::new(),
@@ -209,10 +254,11 @@ where
     }
 }
 
-impl<P, D, E> Codec for Owned<P, D, E>
+impl<P, D, W, E> Codec for Owned<P, D, W>
 where
-    D: FnMut(&mut BytesMut) -> P,
-    E: FnMut(&P, &mut BytesMut),
+    D: FnMut(&mut BytesMut) -> Result<P, E>,
+    W: FnMut(&P, &mut BytesMut),
+    E: Debug,
 {
     fn name(&self) -> &'static str {
         self.name
@@ -225,7 +271,7 @@ where
 
     fn decode_all(&mut self, _: &Sample) {
         while !self.input.is_empty() {
-            black_box(&(self.decode)(&mut self.input));
+            look(&(self.decode)(&mut self.input));
         }
     }
 
@@ -274,8 +320,7 @@ impl Codec for Mqttrs {
 
     fn decode_all(&mut self, sample: &Sample) {
         for bytes in sample.bytes.chunks_exact(self.one.len()) {
-            let packet = mqttrs::decode_slice(bytes).expect("a valid packet");
-            black_box(&packet);
+            look(&mqttrs::decode_slice(bytes));
         }
     }
 
