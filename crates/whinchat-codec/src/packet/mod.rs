@@ -234,6 +234,9 @@ pub enum Packet {
 /// with the same start and more behind it. CONNECT carries its own version, whatever `version`
 /// says. Allocates nothing.
 ///
+/// A [`PacketRef`] has room for the fields of any packet. Where nanoseconds count, match where it
+/// lies, `match &decode(..)`: `decode(..)?` moves it, which takes as long as to read a small packet.
+///
 /// # Errors
 /// If the bytes can be no packet of this version, or it exceeds `limits`. The error names
 /// packet, field and rule, and the reason code to answer with.
