@@ -15,6 +15,7 @@ mod interop;
 mod models;
 mod no_std;
 mod others;
+mod overload;
 mod package;
 mod planted;
 mod process;
@@ -111,6 +112,12 @@ const CHORES: &[Chore] = &[
         summary: "kill brokers under load and look for what they had acknowledged",
         usage: torture::USAGE,
         run: torture::run,
+    },
+    Chore {
+        name: "overload",
+        summary: "attack a broker and time those who behave",
+        usage: overload::USAGE,
+        run: overload::run,
     },
     Chore {
         name: "interop",

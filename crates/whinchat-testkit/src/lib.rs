@@ -14,6 +14,8 @@ mod message;
 #[cfg(feature = "models")]
 pub mod model;
 mod output;
+#[cfg(feature = "torture")]
+pub mod overload;
 mod pair;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

@@ -142,6 +142,12 @@ impl Process {
         Ok(())
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its stdout, if that was piped; once.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
@@ -206,7 +212,7 @@ impl Drop for Process {
     }
 }
 
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
