@@ -155,6 +155,12 @@ fn families_in_turn(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<Soc
     in_turn
 }
 
+/// What the system holds of a stream that the network has not taken. Without a bound it is 4 MiB for each peer that reads
+/// nothing; a thousand of them take the memory that TCP may have in all, and then everybody's packets are late.
+/// What is on its way is not bounded by this, so a fast or distant peer gets as much per second.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_IN_KERNEL: u32 = 128 * 1024;
+
 pub(crate) fn set_tcp_options(
     tcp: SockRef<'_>,
     no_delay: bool,
@@ -169,6 +175,8 @@ pub(crate) fn set_tcp_options(
             .with_interval(KEEP_ALIVE_PROBE_INTERVAL);
         tcp.set_tcp_keepalive(&probes)?;
     }
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_notsent_lowat(UNSENT_BYTES_IN_KERNEL)?;
     Ok(())
 }
 

@@ -177,6 +177,8 @@ async fn tcp_streams_get_their_options() {
         assert!(tcp.nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 600);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), 128 * 1024);
     }
 }
 
