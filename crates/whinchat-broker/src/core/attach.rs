@@ -361,7 +361,7 @@ impl Shard {
             &mut slot.out,
             &mut self.records,
             &self.metrics,
-            self.settings.unsent_bytes,
+            self.unsent_room,
         )
         .for_session(durable);
         slot.engine

@@ -135,7 +135,7 @@ impl Shard {
             &mut slot.out,
             &mut self.records,
             &self.metrics,
-            self.settings.unsent_bytes,
+            self.unsent_room,
         );
         if slot
             .engine

@@ -313,12 +313,14 @@ impl Shard {
                     .increment();
                 return;
             }
-            if before >= self.settings.unsent_bytes {
-                self.metrics
-                    .messages_dropped
-                    .of(DropLabel::UnsentFull)
-                    .increment();
-                self.metrics.limit_hits.of(Limit::UnsentSize).increment();
+            if before >= self.unsent_room {
+                let (why, limit) = if before >= self.settings.unsent_bytes {
+                    (DropLabel::UnsentFull, Limit::UnsentSize)
+                } else {
+                    (DropLabel::Memory, Limit::MemorySize)
+                };
+                self.metrics.messages_dropped.of(why).increment();
+                self.metrics.limit_hits.of(limit).increment();
                 return;
             }
             frame.append_to(&mut slot.out, None);
@@ -334,7 +336,7 @@ impl Shard {
                 &mut slot.out,
                 &mut self.records,
                 &self.metrics,
-                self.settings.unsent_bytes,
+                self.unsent_room,
             )
             .for_session(durable);
             let outcome = slot.engine.deliver(

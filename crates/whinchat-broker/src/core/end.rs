@@ -150,7 +150,7 @@ impl Shard {
                 &mut slot.out,
                 &mut self.records,
                 &self.metrics,
-                self.settings.unsent_bytes,
+                self.unsent_room,
             );
             // Before CONNACK there is nothing to say.
             slot.engine.disconnect(reason, properties, &mut wire).ok();

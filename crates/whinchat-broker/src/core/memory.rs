@@ -1,17 +1,18 @@
-//! L-20: what the process holds in RAM, looked at once a second, and what is refused above the cap.
+//! L-20: what the process holds in RAM, looked at many times a second, and what is refused as it nears its cap and above it.
 //!
-//! | above the cap | what happens |
-//! | --- | --- |
-//! | CONNECT | refused with 0x97; 3.x: server unavailable |
-//! | QoS 0 to a reader whose socket is full | dropped |
-//! | a retained message | delivered and not kept; 0x97 in its ack |
-//! | PUBLISH at QoS 1 and 2 | answered with 0x97, 3.x: closed without an ack |
+//! | above | | what happens |
+//! | --- | --- | --- |
+//! | three quarters | a reader whose socket is full | has 64 KiB of unsent bytes in place of L-11: QoS 0 beyond is dropped, QoS 1 and 2 wait in the session's queue, which shares payloads |
+//! | the cap | CONNECT | refused with 0x97; 3.x: server unavailable |
+//! | | QoS 0 to a reader whose socket is full | dropped |
+//! | | a retained message | delivered and not kept; 0x97 in its ack |
+//! | | PUBLISH at QoS 1 and 2 | answered with 0x97, 3.x: closed without an ack |
 //!
-//! What is there goes on to be delivered, so that there is room again. The first shard looks; the
+//! Who reads nothing pays first, so that those who behave are not refused for it (I-9). What is there goes on to be delivered, so that there is room again. The first shard looks; the
 //! others read a flag at the start of their turns.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU8, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -19,12 +20,42 @@ use whinchat_session::Instant;
 
 use crate::{limits::Limit, metrics::resident_bytes, shard::Shard};
 
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// Readers that stop can take a gigabyte in a second.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// Whether the process is above its cap.
+/// L-11 where memory is tight.
+const TIGHT_UNSENT_BYTES: usize = 64 << 10;
+
+/// How near the process is to its cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pressure {
+    None,
+    /// Above three quarters of it.
+    Tight,
+    /// Above it.
+    Full,
+}
+
+impl Pressure {
+    /// What it is with so many bytes of so many. To fall back, a twentieth has to be free below the line.
+    fn of(bytes: u64, most: u64, was: Self) -> Self {
+        let is_above =
+            |level: Self, line: u64| bytes > if was >= level { line - most / 20 } else { line };
+        if is_above(Self::Full, most) {
+            Self::Full
+        } else if is_above(Self::Tight, most / 4 * 3) {
+            Self::Tight
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// What the first shard has seen, for all.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    is_full: AtomicBool,
+    /// A [`Pressure`].
+    pressure: AtomicU8,
     bytes: AtomicUsize,
 }
 
@@ -32,6 +63,14 @@ impl Memory {
     /// What the process held when it was looked at last.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn pressure(&self) -> Pressure {
+        match self.pressure.load(Ordering::Relaxed) {
+            0 => Pressure::None,
+            1 => Pressure::Tight,
+            _ => Pressure::Full,
+        }
     }
 }
 
@@ -52,7 +91,12 @@ impl Shard {
             self.look_at_share();
             self.look_at_sessions();
         }
-        self.memory_is_full = self.commons.memory.is_full.load(Ordering::Relaxed);
+        let pressure = self.commons.memory.pressure();
+        self.memory_is_full = pressure == Pressure::Full;
+        self.unsent_room = match pressure {
+            Pressure::None => self.settings.unsent_bytes,
+            Pressure::Tight | Pressure::Full => self.settings.unsent_bytes.min(TIGHT_UNSENT_BYTES),
+        };
     }
 
     fn look_at_memory(&self) {
@@ -62,21 +106,25 @@ impl Shard {
         let most = self.settings.limits.memory_bytes();
         let shown = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.commons.memory.bytes.store(shown, Ordering::Relaxed);
-        let was_full = self.commons.memory.is_full.load(Ordering::Relaxed);
-        // Room for a twentieth has to be there before anything new is taken again.
-        let is_full = bytes > if was_full { most - most / 20 } else { most };
-        if is_full == was_full {
+        let was = self.commons.memory.pressure();
+        let pressure = Pressure::of(bytes, most, was);
+        if pressure == was {
             return;
         }
-        self.commons
-            .memory
-            .is_full
-            .store(is_full, Ordering::Relaxed);
+        let shared = &self.commons.memory.pressure;
+        shared.store(pressure as u8, Ordering::Relaxed);
         let limit = Limit::MemorySize.option();
-        if is_full {
-            tracing::warn!(bytes, most, limit, "memory is full: taking nothing new");
-        } else {
-            tracing::info!(bytes, most, limit, "there is memory again");
+        match pressure {
+            Pressure::None => tracing::info!(bytes, most, limit, "there is memory again"),
+            Pressure::Tight => tracing::warn!(
+                bytes,
+                most,
+                limit,
+                "memory is tight: readers that lag have less"
+            ),
+            Pressure::Full => {
+                tracing::warn!(bytes, most, limit, "memory is full: taking nothing new");
+            }
         }
     }
 
@@ -95,5 +143,24 @@ impl Shard {
             );
         }
         self.watch.sessions_alarmed = is_near;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pressure::{self, Full, None, Tight};
+
+    #[test]
+    fn readers_that_lag_pay_before_anything_is_refused() {
+        let levels = [750, 751, 1_000, 1_001].map(|bytes| Pressure::of(bytes, 1_000, None));
+        assert_eq!(levels, [None, Tight, Tight, Full]);
+    }
+
+    #[test]
+    fn a_twentieth_has_to_be_free_before_it_is_as_it_was() {
+        assert_eq!(Pressure::of(951, 1_000, Full), Full);
+        assert_eq!(Pressure::of(950, 1_000, Full), Tight);
+        assert_eq!(Pressure::of(701, 1_000, Tight), Tight);
+        assert_eq!(Pressure::of(700, 1_000, Tight), None);
     }
 }

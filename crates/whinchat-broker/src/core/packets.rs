@@ -32,7 +32,7 @@ impl Shard {
                     &mut slot.out,
                     &mut self.records,
                     &self.metrics,
-                    self.settings.unsent_bytes,
+                    self.unsent_room,
                 )
                 .for_session(durable);
                 slot.engine
@@ -43,7 +43,7 @@ impl Shard {
                     &mut slot.out,
                     &mut self.records,
                     &self.metrics,
-                    self.settings.unsent_bytes,
+                    self.unsent_room,
                 );
                 slot.engine
                     .handle(self.now, packet, &mut SessionState::new(), &mut wire)

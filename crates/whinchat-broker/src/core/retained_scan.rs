@@ -122,7 +122,7 @@ impl Shard {
             .filter(|slot| slot.engine.is_connected());
         let has_room = connection.is_some_and(|slot| {
             scan.ticket <= self.committed
-                && slot.out.len() < self.settings.unsent_bytes / 4
+                && slot.out.len() < self.unsent_room / 4
                 && session.state.queue_len() <= CHUNK
         });
         if !has_room {

@@ -86,6 +86,8 @@ pub(crate) struct Shard {
     pub(crate) watch: Watch,
     /// The process is above its cap, as of the start of this turn.
     pub(crate) memory_is_full: bool,
+    /// Unsent bytes at which a connection is full in this turn: less when memory is tight.
+    pub(crate) unsent_room: usize,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -131,9 +133,9 @@ impl Shard {
     pub(crate) fn new(id: ShardId, commons: Arc<Commons>, accepting: Accepting) -> Self {
         let shards = commons.mailboxes.len();
         let now = commons.clock.now();
+        let settings = commons.settings();
         Self {
             id,
-            settings: commons.settings(),
             metrics: commons.metrics.shard(id.position()),
             ready: Arc::clone(&commons.ready[id.position()]),
             accepting,
@@ -152,6 +154,8 @@ impl Shard {
             limit_log: LimitLog::default(),
             watch: Watch::default(),
             memory_is_full: false,
+            unsent_room: settings.unsent_bytes,
+            settings,
             appended: VecDeque::new(),
             committed: Ticket::NONE,
             last_session_end: Ticket::NONE,
@@ -185,7 +189,7 @@ impl Shard {
             &mut slot.out,
             &mut self.records,
             &self.metrics,
-            self.settings.unsent_bytes,
+            self.unsent_room,
         );
         Some((&mut slot.engine, wire))
     }
@@ -201,7 +205,7 @@ impl Shard {
             &mut slot.out,
             &mut self.records,
             &self.metrics,
-            self.settings.unsent_bytes,
+            self.unsent_room,
         )
         .for_session(session.durable_number());
         Some((&mut slot.engine, &mut session.state, wire))
