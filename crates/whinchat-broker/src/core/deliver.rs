@@ -203,6 +203,8 @@ impl Shard {
             }
             return;
         }
+        let copies = targets.len().saturating_mul(message.parts.payload.len());
+        self.given_bytes = self.given_bytes.saturating_add(copies);
         let mut frames = mem::take(&mut self.frames);
         frames.0.clear();
         for target in targets {

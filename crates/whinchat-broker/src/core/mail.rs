@@ -44,10 +44,10 @@ pub(crate) enum Mail {
 }
 
 impl Mail {
-    /// Bytes of messages this letter keeps alive, for the sender's credit.
+    /// Bytes that the receiver will give to its readers for this letter, for the sender's credit: they are its work, and at least what is kept alive.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Deliver { message, targets } => message.size() + targets.len() * 16,
+            Self::Deliver { message, targets } => targets.len().max(1) * (message.size() + 16),
             Self::DeliverToMember { message, .. } => message.size(),
             Self::Arrival(arrival) => arrival.unread.len(),
             Self::Inside { .. }

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use crate::core::mail::Mail;
 
-/// Bytes of messages that may wait in one pair's queue before its sender stops reading publishers.
-pub(crate) const CREDIT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes to be given to readers that may wait in one pair's queue before its sender stops reading publishers. The
+/// receiver does all of it in one turn, for which its own connections wait.
+pub(crate) const CREDIT_BYTES: usize = 2 * 1024 * 1024;
 
 /// The queues into one shard, one per sender.
 pub(crate) struct Mailbox {

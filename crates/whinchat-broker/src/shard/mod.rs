@@ -88,6 +88,8 @@ pub(crate) struct Shard {
     pub(crate) memory_is_full: bool,
     /// Unsent bytes at which a connection is full in this turn: less when memory is tight.
     pub(crate) unsent_room: usize,
+    /// Bytes of payload that the connection which is served has given to readers of this shard.
+    pub(crate) given_bytes: usize,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -129,6 +131,9 @@ pub(crate) enum Life {
 /// Bytes read from one connection before the others get their turn.
 pub(crate) const READ_BYTES_PER_TURN: usize = 64 * 1024;
 
+/// Bytes of payload that one connection gives to readers before the others get their turn: few are read for many copies.
+pub(crate) const GIVEN_BYTES_PER_TURN: usize = 8 << 20;
+
 impl Shard {
     pub(crate) fn new(id: ShardId, commons: Arc<Commons>, accepting: Accepting) -> Self {
         let shards = commons.mailboxes.len();
@@ -155,6 +160,7 @@ impl Shard {
             watch: Watch::default(),
             memory_is_full: false,
             unsent_room: settings.unsent_bytes,
+            given_bytes: 0,
             settings,
             appended: VecDeque::new(),
             committed: Ticket::NONE,

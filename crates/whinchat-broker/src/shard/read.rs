@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes};
 use tokio_util::io::poll_read_buf;
 use whinchat_codec::{DecodeLimits, decode, frame_len};
 
-use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
+use super::{GIVEN_BYTES_PER_TURN, READ_BYTES_PER_TURN, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
 
 /// A packet of which more than this is missing is read where it is to be, past the shard's buffer.
@@ -38,6 +38,7 @@ impl Shard {
             return; // It left; its waker was still on the list.
         };
         slot.ready.taken();
+        self.given_bytes = 0;
         let write = slot.write_blocked;
         let held = !slot.is_held() && mem::take(&mut slot.has_held_packets);
         if write {
@@ -56,7 +57,7 @@ impl Shard {
             let closing = matches!(slot.phase, Phase::AwaitFlush);
             let out_of_credit = self.commons.is_out_of_credit(self.id);
             let overfull = !closing && slot.is_overfull(self.settings.unsent_bytes);
-            if slot.is_held() || out_of_credit || overfull {
+            if slot.is_held() || slot.has_held_packets || out_of_credit || overfull {
                 slot.is_unread = true;
                 if out_of_credit {
                     self.throttled.push(index);
@@ -173,6 +174,14 @@ impl Shard {
             rest = &rest[used..];
             match flow {
                 Flow::Continue if used == 0 => break, // incomplete
+                Flow::Continue if self.given_bytes >= GIVEN_BYTES_PER_TURN => {
+                    // What is left waits for the next turn.
+                    if let (Some(slot), false) = (self.checked_slot(key), rest.is_empty()) {
+                        slot.has_held_packets = true;
+                        slot.ready.enqueue();
+                    }
+                    break;
+                }
                 Flow::Continue => {}
                 Flow::Pause => break,
                 Flow::Stop => return,

@@ -191,6 +191,57 @@ fn a_seed_gives_one_course_of_events_and_every_seed_the_same_result() {
     }
 }
 
+/// I-9. T-88
+#[test]
+fn a_connection_with_many_readers_lets_others_have_their_turn() {
+    const READERS: usize = 1_200;
+    const MESSAGES: usize = 50;
+    const PAYLOAD_BYTES: usize = 1_000;
+    let mut scene = Scene::new(6);
+    scene.log.release();
+    scene.broker = started(&scene.clock, &scene.log, 1);
+    let mut connected = |client_id: &str, filter: Option<&str>| {
+        let mut stream = scene.broker.connect_in_memory();
+        scene.send(&mut stream, connect(client_id));
+        if let Some(filter) = filter {
+            let filters = [(filter, SubscriptionOptions::new(QoS::AtMostOnce))];
+            scene.send(&mut stream, Packet::Subscribe(subscribe(1, &filters)));
+        }
+        assert_eq!(
+            scene.received(&mut stream).len(),
+            1 + usize::from(filter.is_some())
+        );
+        stream
+    };
+    let mut readers: Vec<_> = (0..READERS)
+        .map(|number| connected(&format!("reader-{number}"), Some("many")))
+        .collect();
+    let mut other_reader = connected("other-reader", Some("few"));
+    let mut other = connected("other", None);
+    let mut writer = connected("writer", None);
+
+    for number in 0..MESSAGES {
+        write(
+            &mut writer,
+            publish("many", &format!("{number:0PAYLOAD_BYTES$}")),
+        );
+    }
+    write(&mut other, publish("few", "x"));
+    assert!(scene.broker.turn(0));
+    assert_eq!(scene.received(&mut other_reader).len(), 1);
+    let mut told = scene.received(&mut readers[0]);
+    assert!((1..MESSAGES).contains(&told.len()), "{}", told.len());
+
+    scene.settle();
+    told.extend(scene.received(&mut readers[0]));
+    let told = told.iter().map(|packet| match packet {
+        Some(Packet::Publish(publish)) => publish.payload.clone(),
+        other => panic!("{other:?} is no message"),
+    });
+    let sent = (0..MESSAGES).map(|number| format!("{number:0PAYLOAD_BYTES$}"));
+    assert!(told.eq(sent), "all of them, once and in order");
+}
+
 #[test]
 fn dropping_it_closes_every_connection_without_a_word() {
     let mut scene = Scene::new(3);
