@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::others::{Other, WHINCHAT};
+use crate::others::{Other, Running, WHINCHAT};
 use crate::process::{cargo, run as run_command, shown};
 use crate::workspace;
 
@@ -33,15 +33,21 @@ pub(super) enum Processors {
 
 impl Program {
     pub(super) fn build() -> Result<Self, Box<dyn Error>> {
+        Self::build_as("release")
+    }
+
+    /// With another profile of the workspace than the one that is released.
+    pub(super) fn build_as(profile: &str) -> Result<Self, Box<dyn Error>> {
         run_command(&mut cargo([
             "build",
             "--quiet",
-            "--release",
+            "--profile",
+            profile,
             "--package",
             "whinchat",
         ]))?;
         let target = workspace::metadata()?.target_directory;
-        Ok(Self(target.join("release/whinchat").into()))
+        Ok(Self(target.join(profile).join("whinchat").into()))
     }
 
     /// Our broker with default settings.
@@ -63,13 +69,24 @@ impl Program {
             Processors::Pinned => ("taskset -c 0", &["--pin", "1"]),
             Processors::Free => ("", &[]),
         };
+        let running = Self::start(contender, for_broker)?;
+        self.load(&running, arguments, for_load)
+    }
+
+    /// Starts `contender`; `before` are the words before its command.
+    pub(super) fn start(contender: &Contender, before: &str) -> Result<Running, Box<dyn Error>> {
         let folder = folder().join(contender.other.name);
-        let running = contender.other.start_for_load(
-            &contender.program,
-            &folder,
-            for_broker,
-            contender.options,
-        )?;
+        let other = contender.other;
+        other.start_for_load(&contender.program, &folder, before, contender.options)
+    }
+
+    /// Loads a broker with `arguments` of `whinchat bench` and `more` of them, and gives the report.
+    pub(super) fn load(
+        &self,
+        running: &Running,
+        arguments: &[String],
+        more: &[&str],
+    ) -> Result<Value, Box<dyn Error>> {
         let (port, _) = running.ports().next().ok_or("it has no port")?;
         let pid = running.main_process()?;
         let mut command = Command::new(&self.0);
@@ -79,7 +96,7 @@ impl Program {
         command
             .args(["bench", scenario, &format!("127.0.0.1:{port}")])
             .args(options)
-            .args(for_load)
+            .args(more)
             .args(["--pid", &pid.to_string(), "--json", "--quiet"])
             .stdin(Stdio::null());
         let output = command.output()?;

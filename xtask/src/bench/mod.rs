@@ -8,8 +8,10 @@ mod chart;
 mod curves;
 mod instructions;
 mod load;
+mod memory;
 mod peers;
 mod report;
+mod resident;
 mod scenarios;
 mod section;
 
@@ -22,6 +24,7 @@ Usage: cargo xtask bench [CRATE | --check | --update]
 
        cargo xtask bench brokers [--rounds N] [--seconds N] [--only TEXT]
        cargo xtask bench curves [--seconds N]
+       cargo xtask bench memory [--seconds N] [--profile NAME]
        cargo xtask bench codec | client
        cargo xtask bench report [--check]
 
@@ -32,6 +35,7 @@ gungraun-runner (cargo xtask setup).
 With `broker`: builds the program as it is released, and measures it and Debian's mosquitto alternately. A few minutes.
 
 With `brokers`: the scenarios of the goals with our broker and all others that are installed, in turn. With `curves`: what each part costs as its work grows.
+With `memory`: connections by the million without sockets, and what is resident after a load; --profile ci builds sooner.
 With `codec` and `client`: those of others beside ours, from the package in bench/.
 All of them write to docs/performance/, from which `report` makes docs/performance.md and its pictures. About ten minutes each, on a machine that does nothing else.
 ";
@@ -41,6 +45,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         [name, options @ ..] if name == "broker" => beside_mosquitto(options),
         [name, options @ ..] if name == "brokers" => brokers::run(options),
         [name, options @ ..] if name == "curves" => curves::run(options),
+        [name, options @ ..] if name == "memory" => memory::run(options),
         [name] if name == "codec" => peers::codec(),
         [name] if name == "client" => peers::client(),
         [name, options @ ..] if name == "report" => report::run(options),
