@@ -10,6 +10,7 @@ use super::load::{Contender, Program, faults};
 use super::resident::Resident;
 use super::section::{Section, Table, short};
 use crate::Outcome;
+use crate::others::Running;
 use crate::process::{cargo, read};
 
 /// As many connections as the goals name.
@@ -70,9 +71,11 @@ struct Watched {
     load: &'static str,
     allocator: &'static str,
     idle: Resident,
-    /// With the time since the load ended.
-    after: Vec<(Duration, Resident)>,
+    after: Course,
 }
+
+/// What was resident so long after the load.
+type Course = Vec<(Duration, Resident)>;
 
 pub(super) fn run(arguments: &[String]) -> Outcome {
     let options = Options::parse(arguments)?;
@@ -87,7 +90,10 @@ pub(super) fn run(arguments: &[String]) -> Outcome {
     for (allocator, before) in ALLOCATORS {
         for (load, arguments) in LOADS {
             println!("{load}, allocator {allocator}");
-            let (idle, after) = watch(&program, &broker, before, arguments, options.seconds)?;
+            let running = Program::start(&broker, before)?;
+            let arguments = format!("{arguments} --duration {}s", options.seconds);
+            let words = arguments.split_ascii_whitespace().map(str::to_owned);
+            let (idle, after) = watch(&program, &running, &words.collect::<Vec<_>>())?;
             watched.push(Watched {
                 load,
                 allocator,
@@ -135,27 +141,23 @@ fn connections(count: u32, profile: &str) -> Result<Connections, Box<dyn Error>>
     Ok(serde_json::from_str(&printed)?)
 }
 
-/// Loads a new broker, and looks at it each second until it has given back what it took or its time is over.
+/// Loads a broker that has just been started, and looks at it each second until it has given back what it took or its
+/// time is over. Gives what was resident before, and then.
 fn watch(
     program: &Program,
-    broker: &Contender,
-    before: &str,
-    arguments: &str,
-    seconds: u32,
-) -> Result<(Resident, Vec<(Duration, Resident)>), Box<dyn Error>> {
-    let running = Program::start(broker, before)?;
+    running: &Running,
+    arguments: &[String],
+) -> Result<(Resident, Course), Box<dyn Error>> {
     let pid = running.main_process()?;
     thread::sleep(UNTIL_IDLE);
     let idle = Resident::of(pid)?;
-    let words = arguments.split_ascii_whitespace();
-    let mut arguments: Vec<String> = words.map(str::to_owned).collect();
-    arguments.extend(["--duration".to_owned(), format!("{seconds}s")]);
-    let report = program.load(&running, &arguments, &[])?;
-    if faults(&report) > 0 {
-        return Err(format!("{}: {} faults", arguments.join(" "), faults(&report)).into());
+    let report = program.load(running, arguments, &[])?;
+    let bad = faults(&report);
+    if bad > 0 {
+        return Err(format!("{}: {bad} faults", arguments.join(" ")).into());
     }
     let ended = Instant::now();
-    let mut after = Vec::new();
+    let mut after = Course::new();
     loop {
         let since = ended.elapsed();
         let now = Resident::of(pid)?;
@@ -163,7 +165,7 @@ fn watch(
         if now.bytes <= idle.bytes * BACK_AT || since >= BACK_WITHIN {
             return Ok((idle, after));
         }
-        thread::sleep(Duration::from_secs(1).min(BACK_WITHIN.saturating_sub(since)));
+        thread::sleep(Duration::from_secs(1).min(BACK_WITHIN - since));
     }
 }
 
