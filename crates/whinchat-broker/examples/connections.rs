@@ -12,6 +12,7 @@ use std::{
     env,
     error::Error,
     fs,
+    num::NonZeroUsize,
     ops::Range,
     process::Command,
     task::{Context, Poll, Waker},
@@ -52,9 +53,9 @@ struct Exchanged {
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match &arguments[..] {
-        [count] => with_a_broker(count.parse()?),
+        [count] => with_a_broker(count.parse::<NonZeroUsize>()?.get()),
         [count, transport, bytes @ ..] if transport == "transport" => {
-            transport_alone(count.parse()?, bytes)
+            transport_alone(count.parse::<NonZeroUsize>()?.get(), bytes)
         }
         _ => Err("usage: connections COUNT".into()),
     }
@@ -112,8 +113,9 @@ struct Fleet {
 impl Fleet {
     fn new(count: usize) -> Outcome<Self> {
         let mut config = Config::embedded();
-        // All other limits are wide enough as they are.
-        config.limits.connections = Auto::Set(u32::try_from(count + BATCH)?);
+        // All other limits are wide enough as they are. Half of those who are not past CONNECT may be there before one has to go.
+        config.limits.connections = Auto::Set(u32::try_from(count + 2 * BATCH)?);
+        config.limits.unauthenticated_percent = 100;
         let (clock, hand) = Clock::manual();
         let builder = Broker::builder().config(config).threads(1).clock(clock);
         let mut broker = builder.start_stepped()?;
