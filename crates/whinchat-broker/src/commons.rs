@@ -48,6 +48,7 @@ pub(crate) struct Commons {
     pub(crate) retained: RwLock<Retained>,
     pub(crate) groups: Groups,
     pub(crate) full_sessions: FullSessions,
+    pub(crate) lagging_sessions: FullSessions,
     pub(crate) log: Arc<dyn Log>,
     /// False where the log commits nothing that anybody has to wait for.
     pub(crate) log_is_awaited: bool,
@@ -126,6 +127,7 @@ impl Commons {
             retained: RwLock::new(Retained::new()),
             groups: Groups::default(),
             full_sessions: FullSessions::default(),
+            lagging_sessions: FullSessions::default(),
             log,
             log_is_awaited,
             hooks,

@@ -1,9 +1,13 @@
-//! Sessions whose queue is full, where `queue_overflow = "refuse"` refuses publishers for their sake.
+//! Sessions for whose sake publishers are refused: those whose queue is full, where `queue_overflow = "refuse"`, and those
+//! that lag while memory is tight, so that nobody else is refused for them.
 //!
 //! A session is put here by its own shard and looked for by whichever shard routes a message. Between
 //! the two a message may still be on its way: that one is dropped and counted, as without refusal.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use hashbrown::HashSet;
 use parking_lot::RwLock;
@@ -12,8 +16,12 @@ use whinchat_codec::QoS;
 use whinchat_topic::TopicName;
 
 use super::{keys::SessionKey, routing::Target};
-use crate::{settings::Settings, shard::Shard};
+use crate::{limits::Limit, settings::Settings, shard::Shard};
 
+/// A queue of so many messages is more than a burst: its reader lags, or is away.
+const LAG_MESSAGES: usize = 256;
+
+/// One of the two kinds.
 #[derive(Debug, Default)]
 pub(crate) struct FullSessions {
     sessions: RwLock<HashSet<SessionKey>>,
@@ -38,10 +46,22 @@ impl FullSessions {
 }
 
 impl Shard {
-    /// True if a message has to be refused because one of those who are to get it has no room.
-    pub(crate) fn is_refused(&mut self, qos: QoS, topic: &TopicName) -> bool {
-        let full = &self.commons.full_sessions;
-        if !self.settings.refuses_when_full || qos == QoS::AtMostOnce || full.are_none() {
+    /// The limit by which a message has to be refused because one of those who are to get it has no room.
+    pub(crate) fn refused_by(&mut self, qos: QoS, topic: &TopicName) -> Option<Limit> {
+        if qos == QoS::AtMostOnce {
+            return None;
+        }
+        let commons = Arc::clone(&self.commons);
+        if self.settings.refuses_when_full && self.goes_to_any(&commons.full_sessions, topic) {
+            return Some(Limit::QueueMessages);
+        }
+        let lags = self.memory_is_tight && self.goes_to_any(&commons.lagging_sessions, topic);
+        lags.then_some(Limit::MemorySize)
+    }
+
+    /// Whether one of these is to get a message on this topic at QoS 1 or 2.
+    fn goes_to_any(&mut self, full: &FullSessions, topic: &TopicName) -> bool {
+        if full.are_none() {
             return false;
         }
         let routes = self
@@ -63,6 +83,7 @@ impl Shard {
     /// Called when the queue of a session has changed: notes whether it is full now. A full one has
     /// room again below nine tenths of its bounds.
     pub(crate) fn note_fullness(&mut self, index: u32) {
+        self.note_lag(index);
         if !self.settings.refuses_when_full {
             return;
         }
@@ -84,15 +105,35 @@ impl Shard {
         }
     }
 
+    /// The same for its lag, which counts while memory is tight; it lags no more when half of that is left.
+    fn note_lag(&mut self, index: u32) {
+        let (key, is_tight) = (self.sessions.key(index), self.memory_is_tight);
+        let (Some(key), Some(session)) = (key, self.sessions.get_mut(index)) else {
+            return;
+        };
+        let queued = session.state.queue_len();
+        let lags = if session.lags {
+            queued >= LAG_MESSAGES / 2
+        } else {
+            is_tight && queued >= LAG_MESSAGES
+        };
+        if lags != session.lags {
+            session.lags = lags;
+            self.commons.lagging_sessions.set(key, lags);
+        }
+    }
+
     /// Called before a session goes.
     pub(crate) fn forget_fullness(&mut self, index: u32) {
-        if let Some(key) = self.sessions.key(index)
-            && self
-                .sessions
-                .get(index)
-                .is_some_and(|session| session.is_full)
-        {
+        let (Some(key), Some(session)) = (self.sessions.key(index), self.sessions.get(index))
+        else {
+            return;
+        };
+        if session.is_full {
             self.commons.full_sessions.set(key, false);
+        }
+        if session.lags {
+            self.commons.lagging_sessions.set(key, false);
         }
     }
 }

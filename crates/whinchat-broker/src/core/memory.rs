@@ -3,10 +3,11 @@
 //! | above | | what happens |
 //! | --- | --- | --- |
 //! | three quarters | a reader whose socket is full | has 64 KiB of unsent bytes in place of L-11: QoS 0 beyond is dropped, QoS 1 and 2 wait in the session's queue, which shares payloads |
+//! | | PUBLISH at QoS 1 and 2 that a session is to get which has a long queue | answered with 0x97, 3.x: closed without an ack |
 //! | the cap | CONNECT | refused with 0x97; 3.x: server unavailable |
 //! | | QoS 0 to a reader whose socket is full | dropped |
 //! | | a retained message | delivered and not kept; 0x97 in its ack |
-//! | | PUBLISH at QoS 1 and 2 | answered with 0x97, 3.x: closed without an ack |
+//! | | PUBLISH at QoS 1 and 2, whoever is to get it | as above |
 //!
 //! Who reads nothing pays first, so that those who behave are not refused for it (I-9). What is there goes on to be delivered, so that there is room again. The first shard looks; the
 //! others read a flag at the start of their turns.
@@ -93,9 +94,11 @@ impl Shard {
         }
         let pressure = self.commons.memory.pressure();
         self.memory_is_full = pressure == Pressure::Full;
-        self.unsent_room = match pressure {
-            Pressure::None => self.settings.unsent_bytes,
-            Pressure::Tight | Pressure::Full => self.settings.unsent_bytes.min(TIGHT_UNSENT_BYTES),
+        self.memory_is_tight = pressure >= Pressure::Tight;
+        self.unsent_room = if self.memory_is_tight {
+            self.settings.unsent_bytes.min(TIGHT_UNSENT_BYTES)
+        } else {
+            self.settings.unsent_bytes
         };
     }
 

@@ -119,13 +119,9 @@ impl Shard {
                 ..Routed::refused(PubAckReason::QuotaExceeded)
             };
         }
-        if self.is_refused(publish.guarantee.qos(), TopicName::from_validated(topic)) {
-            self.meet_limit(
-                slot,
-                session,
-                Limit::QueueMessages,
-                &format_args!("{topic:?}"),
-            );
+        let qos = publish.guarantee.qos();
+        if let Some(limit) = self.refused_by(qos, TopicName::from_validated(topic)) {
+            self.meet_limit(slot, session, limit, &format_args!("{topic:?}"));
             return Routed {
                 has_no_room: true,
                 ..Routed::refused(PubAckReason::QuotaExceeded)

@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) takeovers: Takeovers,
     /// Its queue is full, and publishers are refused for it.
     pub(crate) is_full: bool,
+    /// It stands among the sessions that lag.
+    pub(crate) lags: bool,
     /// Its queue is full, and that was logged.
     pub(crate) overflow_logged: bool,
     /// The log has all of it in this segment and later ones.
@@ -106,6 +108,7 @@ impl Session {
             readiness: None,
             counted: Counted::Transient,
             is_full: false,
+            lags: false,
             takeovers: Takeovers::default(),
             overflow_logged: false,
             segment: 0,

@@ -86,6 +86,8 @@ pub(crate) struct Shard {
     pub(crate) watch: Watch,
     /// The process is above its cap, as of the start of this turn.
     pub(crate) memory_is_full: bool,
+    /// The process is near its cap, so that who lags pays.
+    pub(crate) memory_is_tight: bool,
     /// Unsent bytes at which a connection is full in this turn: less when memory is tight.
     pub(crate) unsent_room: usize,
     /// Bytes of payload that the connection which is served has given to readers of this shard.
@@ -159,6 +161,7 @@ impl Shard {
             limit_log: LimitLog::default(),
             watch: Watch::default(),
             memory_is_full: false,
+            memory_is_tight: false,
             unsent_room: settings.unsent_bytes,
             given_bytes: 0,
             settings,

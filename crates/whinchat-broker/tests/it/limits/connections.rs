@@ -261,6 +261,71 @@ async fn above_the_memory_cap_nothing_new_is_taken() {
     );
 }
 
+/// L-20. T-83, T-85, I-9
+#[tokio::test]
+async fn near_the_memory_cap_only_what_a_long_queue_would_get_is_refused() {
+    // So much that what other tests take at the same time makes no difference.
+    let ballast = vec![1_u8; 1 << 30];
+    let tight = ByteSize::new(resident_bytes() / 5 * 6);
+    let bound = |most: ByteSize| {
+        move |config: &mut Config| {
+            config.sys.interval = None;
+            config.limits.memory_size = Auto::Set(most);
+        }
+    };
+    on_every_broker_with(configured(bound(ByteSize::gib(64))), async |broker| {
+        let mut away = Peer::connected_with(broker, connect_durable(V5, "away"))
+            .await
+            .0;
+        away.subscribe("long/#", QoS::AtLeastOnce).await;
+        away.disconnect().await;
+        let mut peer = Peer::connected(broker, V5, "p").await;
+        let mut reader = Peer::connected(broker, V5, "reader").await;
+        reader.subscribe("good/#", QoS::AtMostOnce).await;
+        for _ in 0..300 {
+            let puback = peer.publish_acked("long/1", "x").await;
+            assert_eq!(puback.reason, PubAckReason::Success);
+        }
+
+        let mut config = Config::embedded();
+        bound(tight)(&mut config);
+        broker.reload(&config).unwrap();
+        broker.move_clock(Duration::from_secs(1));
+        until_a_publish_is(&mut peer, "long/1", PubAckReason::QuotaExceeded).await;
+        assert!(hits(broker, Limit::MemorySize) > 0);
+        let puback = peer.publish_acked("good/1", "x").await;
+        assert_eq!(puback.reason, PubAckReason::Success);
+        assert_eq!(&*reader.receive_publish().await.topic, "good/1");
+        Peer::connected(broker, V5, "late").await.disconnect().await;
+
+        bound(ByteSize::gib(64))(&mut config);
+        broker.reload(&config).unwrap();
+        broker.move_clock(Duration::from_secs(1));
+        until_a_publish_is(&mut peer, "long/1", PubAckReason::Success).await;
+    })
+    .await;
+    std::hint::black_box(&ballast);
+}
+
+/// Publishes until every shard has heard of the memory.
+async fn until_a_publish_is(peer: &mut Peer, topic: &str, reason: PubAckReason) {
+    for _ in 0..1_000 {
+        let puback = peer.publish_acked(topic, "x").await;
+        if puback.reason == reason {
+            return;
+        }
+    }
+    panic!("{topic} is never answered with {reason:?}");
+}
+
+/// What the process of the tests has in RAM.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kibibytes.unwrap().trim().parse::<u64>().unwrap() << 10
+}
+
 /// Connects until every shard gives this answer: they hear of the memory one after the other.
 async fn until_all_are(broker: &TestBroker, reason: ConnAckReason) {
     let mut in_a_row = 0;
