@@ -1,4 +1,4 @@
-//! L-20: what the process holds in RAM, looked at many times a second, and what is refused as it nears its cap and above it.
+//! L-20: what the process holds in RAM, looked at fifty times a second, and what is refused as it nears its cap and above it.
 //!
 //! | above | | what happens |
 //! | --- | --- | --- |
@@ -21,8 +21,10 @@ use whinchat_session::Instant;
 
 use crate::{limits::Limit, metrics::resident_bytes, shard::Shard};
 
-/// Readers that stop can take a gigabyte in a second.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// Readers that stop can take a gigabyte in a second. A look takes some 20 us.
+const BETWEEN_LOOKS_AT_MEMORY: Duration = Duration::from_millis(20);
 
 /// L-11 where memory is tight.
 const TIGHT_UNSENT_BYTES: usize = 64 << 10;
@@ -78,6 +80,7 @@ impl Memory {
 /// What the first shard remembers from look to look.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    memory_due: Option<Instant>,
     due: Option<Instant>,
     /// Most of the durable sessions are used up, and that was said.
     sessions_alarmed: bool,
@@ -86,9 +89,14 @@ pub(crate) struct Watch {
 impl Shard {
     /// Called in every turn, behind the mail: new settings hold at once.
     pub(crate) fn watch_totals(&mut self) {
-        if self.id.position() == 0 && self.watch.due.is_none_or(|due| due <= self.now) {
-            self.watch.due = Some(self.now.saturating_add(BETWEEN_LOOKS));
+        let is_due = |due: Option<Instant>| due.is_none_or(|due| due <= self.now);
+        let is_first = self.id.position() == 0;
+        if is_first && is_due(self.watch.memory_due) {
+            self.watch.memory_due = Some(self.now.saturating_add(BETWEEN_LOOKS_AT_MEMORY));
             self.look_at_memory();
+        }
+        if is_first && is_due(self.watch.due) {
+            self.watch.due = Some(self.now.saturating_add(BETWEEN_LOOKS));
             self.look_at_share();
             self.look_at_sessions();
         }
