@@ -118,7 +118,7 @@ section! {
         websocket_fragments: u32 = 1_024, 1 => 1 << 20;
         /// Longest payload of a will. A longer one is answered with 0x95.
         will_size: ByteSize = ByteSize::kib(32), 0 => PACKET_BYTES_MAX;
-        /// Memory of the process above which nothing new is taken: connections and publishers at QoS 1 and 2 are answered with 0x97, retained messages are delivered and not kept, QoS 0 messages to readers that lag are dropped. Above three quarters of it readers that lag have 64 KiB of unsent_size each, and messages at QoS 1 and 2 for sessions with 256 messages or more in their queue are answered with 0x97. With "auto" half of the machine's memory or of the control group's limit.
+        /// Memory of the process above which nothing new is taken: connections and publishers at QoS 1 and 2 are answered with 0x97, retained messages are delivered and not kept, QoS 0 messages to readers that lag are dropped. Above two thirds of it readers that lag have 64 KiB of unsent_size each, and messages at QoS 1 and 2 for sessions with 256 messages or more in their queue are answered with 0x97. With "auto" half of the machine's memory or of the control group's limit.
         memory_size: Auto<ByteSize> = Auto::Auto, 32 << 20 => 1 << 50;
         /// Most of the data directory's volume that the log may take, in percent. Above it, and where the volume is full, messages that have to be stored are answered with 0x97; from 3.1 and 3.1.1 clients they are not read until there is room.
         store_percent: u8 = 80, 1 => 100;

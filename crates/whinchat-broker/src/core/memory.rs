@@ -1,8 +1,8 @@
-//! L-20: what the process holds in RAM, looked at fifty times a second, and what is refused as it nears its cap and above it.
+//! L-20: what the process holds in RAM, looked at the more often the nearer it is to its cap, and what is refused as it nears its cap and above it.
 //!
 //! | above | | what happens |
 //! | --- | --- | --- |
-//! | three quarters | a reader whose socket is full | has 64 KiB of unsent bytes in place of L-11: QoS 0 beyond is dropped, QoS 1 and 2 wait in the session's queue, which shares payloads |
+//! | two thirds | a reader whose socket is full | has 64 KiB of unsent bytes in place of L-11: QoS 0 beyond is dropped, QoS 1 and 2 wait in the session's queue, which shares payloads |
 //! | | PUBLISH at QoS 1 and 2 that a session is to get which has a long queue | answered with 0x97, 3.x: closed without an ack |
 //! | the cap | CONNECT | refused with 0x97; 3.x: server unavailable |
 //! | | QoS 0 to a reader whose socket is full | dropped |
@@ -23,8 +23,11 @@ use crate::{limits::Limit, metrics::resident_bytes, shard::Shard};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Readers that stop can take a gigabyte in a second. A look takes some 20 us.
-const BETWEEN_LOOKS_AT_MEMORY: Duration = Duration::from_millis(20);
+/// A look takes some 20 us.
+const BETWEEN_LOOKS_MIN: Duration = Duration::from_millis(10);
+
+/// Readers that stop can take two gigabytes in a second; twice that.
+const GROWTH_BYTES_PER_NANOSECOND: u64 = 4;
 
 /// L-11 where memory is tight.
 const TIGHT_UNSENT_BYTES: usize = 64 << 10;
@@ -33,7 +36,7 @@ const TIGHT_UNSENT_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Pressure {
     None,
-    /// Above three quarters of it.
+    /// Above two thirds of it.
     Tight,
     /// Above it.
     Full,
@@ -46,12 +49,18 @@ impl Pressure {
             |level: Self, line: u64| bytes > if was >= level { line - most / 20 } else { line };
         if is_above(Self::Full, most) {
             Self::Full
-        } else if is_above(Self::Tight, most / 4 * 3) {
+        } else if is_above(Self::Tight, most / 3 * 2) {
             Self::Tight
         } else {
             Self::None
         }
     }
+}
+
+/// The sooner, the sooner the cap could be reached.
+fn until_next_look(bytes: u64, most: u64) -> Duration {
+    let nanoseconds = most.saturating_sub(bytes) / GROWTH_BYTES_PER_NANOSECOND;
+    Duration::from_nanos(nanoseconds).clamp(BETWEEN_LOOKS_MIN, BETWEEN_LOOKS)
 }
 
 /// What the first shard has seen, for all.
@@ -92,8 +101,8 @@ impl Shard {
         let is_due = |due: Option<Instant>| due.is_none_or(|due| due <= self.now);
         let is_first = self.id.position() == 0;
         if is_first && is_due(self.watch.memory_due) {
-            self.watch.memory_due = Some(self.now.saturating_add(BETWEEN_LOOKS_AT_MEMORY));
-            self.look_at_memory();
+            let wait = self.look_at_memory();
+            self.watch.memory_due = Some(self.now.saturating_add(wait));
         }
         if is_first && is_due(self.watch.due) {
             self.watch.due = Some(self.now.saturating_add(BETWEEN_LOOKS));
@@ -110,17 +119,19 @@ impl Shard {
         };
     }
 
-    fn look_at_memory(&self) {
+    /// Gives the time until the next look.
+    fn look_at_memory(&self) -> Duration {
         let Some(bytes) = resident_bytes() else {
-            return; // a system that does not say
+            return BETWEEN_LOOKS; // a system that does not say
         };
         let most = self.settings.limits.memory_bytes();
+        let wait = until_next_look(bytes, most);
         let shown = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.commons.memory.bytes.store(shown, Ordering::Relaxed);
         let was = self.commons.memory.pressure();
         let pressure = Pressure::of(bytes, most, was);
         if pressure == was {
-            return;
+            return wait;
         }
         let shared = &self.commons.memory.pressure;
         shared.store(pressure as u8, Ordering::Relaxed);
@@ -137,6 +148,7 @@ impl Shard {
                 tracing::warn!(bytes, most, limit, "memory is full: taking nothing new");
             }
         }
+        wait
     }
 
     /// L-14: says it when four fifths of the durable sessions are used up.
@@ -159,19 +171,29 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::Pressure::{self, Full, None, Tight};
+    use super::{
+        Pressure::{self, Full, None, Tight},
+        until_next_look,
+    };
+
+    #[test]
+    fn it_is_looked_at_more_often_near_the_cap() {
+        let millis = |free: u64| until_next_look(0, free << 20).as_millis();
+        assert_eq!([millis(16 << 10), millis(256), millis(1)], [1_000, 67, 10]);
+        assert_eq!(until_next_look(2, 1).as_millis(), 10);
+    }
 
     #[test]
     fn readers_that_lag_pay_before_anything_is_refused() {
-        let levels = [750, 751, 1_000, 1_001].map(|bytes| Pressure::of(bytes, 1_000, None));
+        let levels = [800, 801, 1_200, 1_201].map(|bytes| Pressure::of(bytes, 1_200, None));
         assert_eq!(levels, [None, Tight, Tight, Full]);
     }
 
     #[test]
     fn a_twentieth_has_to_be_free_before_it_is_as_it_was() {
-        assert_eq!(Pressure::of(951, 1_000, Full), Full);
-        assert_eq!(Pressure::of(950, 1_000, Full), Tight);
-        assert_eq!(Pressure::of(701, 1_000, Tight), Tight);
-        assert_eq!(Pressure::of(700, 1_000, Tight), None);
+        assert_eq!(Pressure::of(1_141, 1_200, Full), Full);
+        assert_eq!(Pressure::of(1_140, 1_200, Full), Tight);
+        assert_eq!(Pressure::of(741, 1_200, Tight), Tight);
+        assert_eq!(Pressure::of(740, 1_200, Tight), None);
     }
 }
