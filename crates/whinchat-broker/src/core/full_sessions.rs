@@ -105,18 +105,13 @@ impl Shard {
         }
     }
 
-    /// The same for its lag, which counts while memory is tight; it lags no more when half of that is left.
+    /// The same for its lag.
     fn note_lag(&mut self, index: u32) {
         let (key, is_tight) = (self.sessions.key(index), self.memory_is_tight);
         let (Some(key), Some(session)) = (key, self.sessions.get_mut(index)) else {
             return;
         };
-        let queued = session.state.queue_len();
-        let lags = if session.lags {
-            queued >= LAG_MESSAGES / 2
-        } else {
-            is_tight && queued >= LAG_MESSAGES
-        };
+        let lags = lags(session.lags, session.state.queue_len(), is_tight);
         if lags != session.lags {
             session.lags = lags;
             self.commons.lagging_sessions.set(key, lags);
@@ -146,5 +141,34 @@ fn is_full(was_full: bool, messages: u64, bytes: u64, settings: &Settings) -> bo
         has_many_bytes || messages * 10 >= u64::from(limits.messages) * 9
     } else {
         has_many_bytes || messages >= u64::from(limits.messages)
+    }
+}
+
+/// It begins while memory is tight, and is over when half of that many messages are left.
+fn lags(did: bool, queued: usize, is_tight: bool) -> bool {
+    if did {
+        queued >= LAG_MESSAGES / 2
+    } else {
+        is_tight && queued >= LAG_MESSAGES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lags;
+
+    #[test]
+    fn a_long_queue_lags_while_memory_is_tight() {
+        assert!(!lags(false, 100_000, false));
+        assert!(!lags(false, 255, true));
+        assert!(lags(false, 256, true));
+    }
+
+    #[test]
+    fn what_lags_has_to_come_down_by_half() {
+        for is_tight in [false, true] {
+            assert!(lags(true, 128, is_tight));
+            assert!(!lags(true, 127, is_tight));
+        }
     }
 }
