@@ -23,7 +23,7 @@ use crate::{limits::Limit, metrics::resident_bytes, shard::Shard};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// A look takes some 20 us.
+/// A look takes some 30 us.
 const BETWEEN_LOOKS_MIN: Duration = Duration::from_millis(10);
 
 /// Readers that stop can take two gigabytes in a second; twice that.

@@ -186,11 +186,18 @@ fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The second number of /proc/self/statm, which counts in pages; /proc/self/status takes half as long again.
+/// `VmRSS` of /proc/self/status, which counts in KiB.
 pub(crate) fn resident_bytes() -> Option<u64> {
-    let sizes = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages = sizes.split(' ').nth(1)?.parse::<u64>().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 pub(super) fn descriptions() -> Vec<Description> {
