@@ -64,9 +64,11 @@ async fn members_take_turns() {
             }
             let mut all = Vec::new();
             for member in &mut members {
-                let got = take_all(member).await;
-                assert_eq!(got.len(), 10, "{got:?}");
-                all.extend(got);
+                // Not what has come by now: an ack to the publisher may overtake what another shard delivers.
+                for _ in 0..10 {
+                    all.push(member.take_payload().await);
+                }
+                assert_eq!(take_all(member).await, [""; 0]);
             }
             all.sort_by_key(|number| number.parse::<u8>().unwrap());
             assert_eq!(
