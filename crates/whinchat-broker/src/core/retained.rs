@@ -102,7 +102,9 @@ impl Retained {
             self.mark += 1;
             return Ok(self.mark);
         }
-        let old = self.names.get(topic).map(|old| old.message.size());
+        // What the broker says of itself is not counted, so what replaces it takes nothing's place.
+        let old = self.names.get(topic).map(|old| &old.message);
+        let old = old.filter(|old| !old.is_own()).map(|old| old.size());
         if old.is_some() && planted!(RetainedNotReplaced) {
             return Ok(self.mark);
         }
@@ -120,6 +122,9 @@ impl Retained {
             let most = u64::from(settings.limits.retained_messages);
             held_under(Limit::RetainedMessages, messages, most)?;
             (self.messages, self.bytes) = (messages, bytes);
+        } else if let Some(old) = old {
+            self.messages -= 1;
+            self.bytes -= old;
         }
         self.mark += 1;
         let entry = Entry {
