@@ -48,7 +48,8 @@ impl FullSessions {
 impl Shard {
     /// The limit by which a message has to be refused because one of those who are to get it has no room.
     pub(crate) fn refused_by(&mut self, qos: QoS, topic: &TopicName) -> Option<Limit> {
-        if qos == QoS::AtMostOnce {
+        // For nearly every message; the count of `commons`, which all shards share, is left alone.
+        if qos == QoS::AtMostOnce || !(self.settings.refuses_when_full || self.memory_is_tight) {
             return None;
         }
         let commons = Arc::clone(&self.commons);
