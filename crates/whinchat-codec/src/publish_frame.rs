@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! first byte   length   topic name   packet id   properties   payload
-//!  ^ DUP                              ^ patched  |<- head ->|<-----   split
+//!  ^ DUP                              ^ patched
 //! ```
 //!
 //! Copies differ in packet id and DUP only; another QoS, retain flag, version or property needs
@@ -37,8 +37,6 @@ pub struct PublishFrame {
     bytes: Bytes,
     /// Where the packet id stands; at QoS 0 where it would.
     id_at: usize,
-    /// Where the payload starts.
-    payload_at: usize,
     qos: QoS,
 }
 
@@ -56,7 +54,6 @@ impl PublishFrame {
         Ok(Self {
             bytes: bytes.freeze(),
             id_at: payload_at - head_len + 2 + publish.topic.len(),
-            payload_at,
             qos: publish.guarantee.qos(),
         })
     }
@@ -85,35 +82,17 @@ impl PublishFrame {
         &self.bytes
     }
 
-    /// The payload, shared.
-    #[inline]
-    pub fn payload(&self) -> Bytes {
-        self.bytes.slice(self.payload_at..)
-    }
-
-    /// Appends the whole packet with this packet id and DUP flag, which QoS 0 has neither of.
+    /// Appends the whole packet with this packet id and DUP flag, which QoS 0 has neither of. For one whose payload is not
+    /// to be copied see [`PublishRef::encode_head`].
     #[inline]
     pub fn append_to(&self, out: &mut BytesMut, delivery: Option<(PacketId, bool)>) {
-        self.append(&self.bytes, out, delivery);
-    }
-
-    /// Appends all but the payload, which [`payload`](Self::payload) gives: for a write of two
-    /// parts.
-    #[inline]
-    pub fn append_head_to(&self, out: &mut BytesMut, delivery: Option<(PacketId, bool)>) {
-        let head = self.bytes.get(..self.payload_at).unwrap_or_default();
-        self.append(head, out, delivery);
-    }
-
-    #[inline]
-    fn append(&self, part: &[u8], out: &mut BytesMut, delivery: Option<(PacketId, bool)>) {
         debug_assert_eq!(
             delivery.is_some(),
             self.qos != QoS::AtMostOnce,
             "a packet id goes with QoS 1 and 2"
         );
         let start = out.len();
-        out.extend_from_slice(part);
+        out.extend_from_slice(&self.bytes);
         let Some((id, dup)) = delivery else {
             return;
         };

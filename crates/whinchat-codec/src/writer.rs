@@ -44,15 +44,17 @@ pub(crate) fn put_fixed_header(
     Ok(())
 }
 
-/// As [`put_fixed_header`], with a two-byte integer behind it: one append instead of two.
+/// As [`put_fixed_header`], with a two-byte integer behind it: one append instead of two. Nothing is
+/// reserved for the last `apart` bytes of the packet, which are sent from elsewhere.
 #[inline]
 pub(crate) fn put_fixed_header_and(
     out: &mut BytesMut,
     first_byte: u8,
     remaining_len: usize,
+    apart: usize,
     number: usize,
 ) -> Result<(), EncodeError> {
-    out.reserve(packet_len(remaining_len)?);
+    out.reserve(packet_len(remaining_len)?.saturating_sub(apart));
     let [.., high, low] = number.to_be_bytes();
     let [a, b, c, d] = varint::groups(remaining_len);
     match varint::len(remaining_len) {

@@ -2,21 +2,32 @@
 //! will never be sent.
 
 use bytes::BytesMut;
-use whinchat_codec::{PacketId, PublishFrame, QoS};
+use whinchat_codec::{EncodeError, PacketId, ProtocolVersion, QoS};
 
-use crate::Ticket;
+use crate::{Message, PublishHead, Ticket};
 
 /// Where the engine puts what it produces. Lent by the driver for one call.
 pub trait Output<M> {
     /// Bytes for the peer are appended here, whole packets only.
     fn buffer(&mut self) -> &mut BytesMut;
 
-    /// Appends a PUBLISH that the driver has encoded, with this packet id and DUP flag. A driver
-    /// that writes from several buffers can keep the payload of a large one out of
-    /// [`buffer`](Self::buffer), as long as the order stays.
+    /// Appends the PUBLISH of a message as it writes itself. A driver that writes from several
+    /// buffers can leave the payload of a large one where it lies, as long as the order stays:
+    /// what is appended to [`buffer`](Self::buffer) later comes after it.
+    ///
+    /// # Errors
+    /// As [`Message::encode_to`]; nothing is appended then.
     #[inline]
-    fn append_frame(&mut self, frame: &PublishFrame, delivery: Option<(PacketId, bool)>) {
-        frame.append_to(self.buffer(), delivery);
+    fn append_message(
+        &mut self,
+        message: &M,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+    ) -> Result<(), EncodeError>
+    where
+        M: Message,
+    {
+        message.encode_to(version, head, self.buffer())
     }
 
     /// Records a change of session state that has to survive, and says when it will have.

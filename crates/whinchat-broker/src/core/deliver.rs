@@ -19,7 +19,7 @@ use whinchat_session::{DeliveryOptions, DropReason, Instant, PublishHead, TopicA
 use super::{
     groups::Level,
     keys::GroupKey,
-    message::{Delivery, Message, Parts},
+    message::{Delivery, LARGE_BYTES, Message, Parts},
     retained::Source,
     routing::Target,
     sessions::Session,
@@ -32,9 +32,6 @@ use crate::{
     metrics::DropLabel,
     shard::{Shard, Wire},
 };
-
-/// A payload larger than this is copied no more often than it must be.
-const LARGE_BYTES: usize = 16 * 1024;
 
 /// A message on its way out.
 pub(crate) struct Outgoing<'a> {
@@ -208,7 +205,7 @@ impl Shard {
         let mut frames = mem::take(&mut self.frames);
         frames.0.clear();
         for target in targets {
-            self.deliver_to(message, target, targets.len(), group, &mut frames);
+            self.deliver_to(message, target, group, &mut frames);
         }
         self.frames = frames;
     }
@@ -217,7 +214,6 @@ impl Shard {
         &mut self,
         message: &mut Outgoing<'_>,
         target: &Target,
-        targets: usize,
         group: Option<GroupKey>,
         frames: &mut Frames,
     ) {
@@ -278,9 +274,7 @@ impl Shard {
             }
             return;
         };
-        if slot.out.capacity() == 0 {
-            slot.out = self.buffers.pop().unwrap_or_default();
-        }
+        slot.out.take_buffer(&mut self.buffers);
         let version = slot.engine.version();
         let variant = Variant {
             version,
@@ -292,22 +286,14 @@ impl Shard {
                 None
             },
         };
-        // Several identifiers are rare: such a copy is encoded by itself. So is a large one for nobody else: its frame would
-        // be one more copy of the payload.
-        let is_alone = targets == 1 && qos > QoS::AtMostOnce;
-        let frame = if ids.len() <= 1 && !(is_alone && message.parts.payload.len() > LARGE_BYTES) {
+        // Several identifiers are rare: such a copy is encoded by itself. So is a large one, whose payload is not copied.
+        let frame = if ids.len() <= 1 && message.parts.payload.len() <= LARGE_BYTES {
             frames.get(variant, &message.parts, self.now)
         } else {
             None
         };
-        let before = slot.out.len();
-        let plain = frame.filter(|frame| {
-            qos == QoS::AtMostOnce
-                && slot.engine.topic_alias_maximum_out() == 0
-                && frame.len() <= slot.engine.maximum_packet_size_out() as usize
-        });
-        if let Some(frame) = plain {
-            // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
+        if qos == QoS::AtMostOnce {
+            let unsent = slot.out.len();
             if self.memory_is_full && slot.write_blocked {
                 self.metrics
                     .messages_dropped
@@ -315,8 +301,8 @@ impl Shard {
                     .increment();
                 return;
             }
-            if before >= self.unsent_room {
-                let (why, limit) = if before >= self.settings.unsent_bytes {
+            if unsent >= self.unsent_room {
+                let (why, limit) = if unsent >= self.settings.unsent_bytes {
                     (DropLabel::UnsentFull, Limit::UnsentSize)
                 } else {
                     (DropLabel::Memory, Limit::MemorySize)
@@ -325,7 +311,15 @@ impl Shard {
                 self.metrics.limit_hits.of(limit).increment();
                 return;
             }
-            frame.append_to(&mut slot.out, None);
+        }
+        let plain = frame.filter(|frame| {
+            qos == QoS::AtMostOnce
+                && slot.engine.topic_alias_maximum_out() == 0
+                && frame.len() <= slot.engine.maximum_packet_size_out() as usize
+        });
+        if let Some(frame) = plain {
+            // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
+            frame.append_to(slot.out.buffer(), None);
         } else {
             let delivery = Delivery {
                 message: Stored::Memory(Arc::clone(message.keep(&self.commons))),

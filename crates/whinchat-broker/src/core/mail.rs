@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use whinchat_session::Connection;
 use whinchat_transport::{DetachedStream, Peer};
 
 use super::{attach::Login, keys::GroupKey, message::Message, routing::Target};
-use crate::hooks::{Authentication, Refusal};
+use crate::{
+    hooks::{Authentication, Refusal},
+    shard::outbox::Outbox,
+};
 
 /// One letter. Letters of one sender are read in the order in which they were written.
 pub(crate) enum Mail {
@@ -76,7 +78,7 @@ pub(crate) struct Arrival {
     pub(crate) engine: Connection,
     pub(crate) login: Login,
     /// What is still to be sent.
-    pub(crate) out: BytesMut,
+    pub(crate) out: Outbox,
     /// What the peer sent behind its CONNECT.
     pub(crate) unread: Vec<u8>,
 }

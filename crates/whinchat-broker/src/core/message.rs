@@ -150,7 +150,31 @@ pub(crate) struct Delivery {
     pub(crate) group: Option<GroupKey>,
 }
 
+/// A payload larger than this is not copied: it is sent from where it lies, to however many.
+pub(crate) const LARGE_BYTES: usize = 16 * 1024;
+
 impl Delivery {
+    /// The payload, if it is too large to be copied for each subscriber.
+    pub(crate) fn large_payload(&self) -> Option<&Bytes> {
+        match &self.message {
+            Stored::Memory(message) if message.payload.len() > LARGE_BYTES => {
+                Some(&message.payload)
+            }
+            Stored::Memory(_) | Stored::Log(_) => None,
+        }
+    }
+
+    /// Appends the PUBLISH without its payload.
+    pub(crate) fn encode_head_to(
+        &self,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        self.parts()
+            .as_publish(version, head, |publish| publish.encode_head(version, out))
+    }
+
     /// Of the message, which has been loaded. One that was not is nothing that a PUBLISH can carry.
     fn parts(&self) -> Parts<'_> {
         match &self.message {

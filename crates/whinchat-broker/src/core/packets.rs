@@ -1,7 +1,5 @@
 //! One packet in, one event out of the engine, one thing to do.
 
-use std::mem;
-
 use whinchat_codec::{DecodeError, DecodeErrorKind, DisconnectRef, PacketRef};
 use whinchat_session::{Connection, Event, Instant, SessionState, Ticket, Violation};
 
@@ -21,9 +19,7 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return Flow::Stop;
         };
-        if slot.out.capacity() == 0 {
-            slot.out = self.buffers.pop().unwrap_or_default();
-        }
+        slot.out.take_buffer(&mut self.buffers);
         let attached = slot.session();
         let event = match attached.and_then(|session| self.sessions.get_mut(session)) {
             Some(session) => {
@@ -132,8 +128,7 @@ impl Shard {
         };
         if !slot.out.is_empty() {
             self.mark_dirty(index);
-        } else if slot.out.capacity() > 0 {
-            let buffer = mem::take(&mut slot.out);
+        } else if let Some(buffer) = slot.out.give_buffer() {
             self.keep_buffer(buffer);
         }
     }

@@ -129,29 +129,19 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        count_sent(
-            slot.out.get(slot.counted..).unwrap_or_default(),
-            &self.metrics,
-        );
+        count_sent(slot.out.parts(), slot.counted, &self.metrics);
         let closing = matches!(slot.phase, Phase::AwaitFlush);
         let was_overfull = slot.is_overfull(self.settings.unsent_bytes);
         let mut cx = Context::from_waker(&slot.waker);
         slot.write_blocked = false;
         let mut failed = false;
         while !slot.out.is_empty() {
-            match slot.stream.poll_write(&mut cx, &slot.out) {
+            match slot.out.poll_write(&mut slot.stream, &mut cx) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
                     failed = true;
                     break;
                 }
-                Poll::Ready(Ok(count)) => {
-                    slot.progress_at = self.now;
-                    if count == slot.out.len() {
-                        slot.out.clear();
-                    } else {
-                        bytes::Buf::advance(&mut slot.out, count);
-                    }
-                }
+                Poll::Ready(Ok(_)) => slot.progress_at = self.now,
                 Poll::Pending => {
                     slot.write_blocked = true;
                     break;
@@ -163,8 +153,7 @@ impl Shard {
             slot.ready.enqueue(); // to be read again
         }
         let is_blocked = slot.write_blocked;
-        if slot.out.is_empty() {
-            let buffer = std::mem::take(&mut slot.out);
+        if let Some(buffer) = slot.out.give_buffer() {
             self.keep_buffer(buffer);
         }
         if failed {
@@ -209,18 +198,23 @@ impl Shard {
     }
 }
 
-/// Counts the packets that `bytes` is made of, by looking at their first bytes alone.
-fn count_sent(mut bytes: &[u8], metrics: &ShardMetrics) {
+/// Counts the packets that begin in `parts` behind the first `skip` bytes, by looking at their first bytes alone. A head
+/// lies in one part; what follows may lie in the next.
+fn count_sent<'a>(parts: impl Iterator<Item = &'a [u8]>, mut skip: usize, metrics: &ShardMetrics) {
     let no_limits = DecodeLimits::default();
-    while let Some(packet_type) = bytes
-        .first()
-        .and_then(|first| PacketType::from_number(first >> 4))
-    {
-        let Ok(Some(len)) = frame_len(bytes, &no_limits) else {
-            return;
-        };
-        metrics.packets_sent.of(packet_type).increment();
-        metrics.packets_sent_bytes.of(packet_type).add(len as u64);
-        bytes = bytes.get(len..).unwrap_or_default();
+    for part in parts {
+        while let Some(packet) = part.get(skip..)
+            && let Some(packet_type) = packet
+                .first()
+                .and_then(|first| PacketType::from_number(first >> 4))
+        {
+            let Ok(Some(len)) = frame_len(packet, &no_limits) else {
+                return;
+            };
+            metrics.packets_sent.of(packet_type).increment();
+            metrics.packets_sent_bytes.of(packet_type).add(len as u64);
+            skip += len;
+        }
+        skip -= skip.min(part.len());
     }
 }

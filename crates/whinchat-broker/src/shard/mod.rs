@@ -20,6 +20,7 @@ pub(crate) mod driver;
 pub(crate) mod flush;
 pub(crate) mod handshakes;
 pub(crate) mod mailbox;
+pub(crate) mod outbox;
 pub(crate) mod post;
 pub(crate) mod read;
 pub(crate) mod ready;
@@ -30,12 +31,16 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
-use whinchat_session::{Connection, DropReason, Effect, Instant, Output, SessionState, Ticket};
+use whinchat_codec::{EncodeError, ProtocolVersion};
+use whinchat_session::{
+    Connection, DropReason, Effect, Instant, Message, Output, PublishHead, SessionState, Ticket,
+};
 use whinchat_store::Lsn;
 use whinchat_topic::Cursor;
 
 use self::{
-    accept::Accepting, handshakes::Handshakes, ready::ReadyList, slot::Slot, timers::TimerWheel,
+    accept::Accepting, handshakes::Handshakes, outbox::Outbox, ready::ReadyList, slot::Slot,
+    timers::TimerWheel,
 };
 use crate::{
     commons::Commons,
@@ -240,7 +245,7 @@ impl Drop for Shard {
 
 /// What the engine of one connection writes to: the bytes for its peer, and the records of the turn.
 pub(crate) struct Wire<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Outbox,
     records: &'a mut Records,
     metrics: &'a ShardMetrics,
     /// Unsent bytes at which the connection is full.
@@ -251,7 +256,7 @@ pub(crate) struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     pub(crate) fn new(
-        out: &'a mut BytesMut,
+        out: &'a mut Outbox,
         records: &'a mut Records,
         metrics: &'a ShardMetrics,
         room: usize,
@@ -273,7 +278,21 @@ impl<'a> Wire<'a> {
 
 impl Output<Delivery> for Wire<'_> {
     fn buffer(&mut self) -> &mut BytesMut {
-        self.out
+        self.out.buffer()
+    }
+
+    fn append_message(
+        &mut self,
+        message: &Delivery,
+        version: ProtocolVersion,
+        head: &PublishHead<'_>,
+    ) -> Result<(), EncodeError> {
+        let Some(payload) = message.large_payload() else {
+            return message.encode_to(version, head, self.out.buffer());
+        };
+        message.encode_head_to(version, head, self.out.buffer())?;
+        self.out.append_shared(payload.clone());
+        Ok(())
     }
 
     fn record(&mut self, effect: Effect<'_, Delivery>) -> Ticket {

@@ -14,8 +14,13 @@ use whinchat_codec::{DecodeLimits, decode, frame_len};
 use super::{GIVEN_BYTES_PER_TURN, READ_BYTES_PER_TURN, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
 
-/// A packet of which more than this is missing is read where it is to be, past the shard's buffer.
+/// The rest of a packet larger than this is read where it is to be, past the shard's buffer and up to its end: then it is
+/// alone in its memory, and its payload can be kept there.
 const DIRECT_BYTES: usize = 64 * 1024;
+
+/// By how much its memory grows: what has arrived is copied then, so not often. Pages in which nothing has arrived are not
+/// taken from the system.
+const GROWTH: usize = 16;
 
 /// So much of it at a time, so that others get their turn.
 const DIRECT_BYTES_PER_READ: usize = 256 * 1024;
@@ -74,11 +79,11 @@ impl Shard {
             }
             let mut cx = Context::from_waker(&slot.waker);
             let missing = slot.wanted.saturating_sub(slot.unread.len());
-            if missing > DIRECT_BYTES && !closing {
-                // Room grows with what has arrived: a length that is only declared takes no memory.
-                if slot.unread.capacity() - slot.unread.len() < DIRECT_BYTES {
-                    let room = missing.min(slot.unread.len().max(DIRECT_BYTES));
-                    slot.unread.reserve_exact(room);
+            if missing > 0 && slot.wanted > DIRECT_BYTES && !closing {
+                // Room grows with what has arrived: a length that is only declared takes no memory (T-03).
+                if slot.unread.capacity() - slot.unread.len() < missing.min(DIRECT_BYTES) {
+                    let room = (slot.unread.len() * (GROWTH - 1)).max(DIRECT_BYTES);
+                    slot.unread.reserve_exact(missing.min(room));
                 }
                 let mut rest = (&mut slot.unread).limit(missing.min(DIRECT_BYTES_PER_READ));
                 match poll_read_buf(Pin::new(&mut slot.stream), &mut cx, &mut rest) {

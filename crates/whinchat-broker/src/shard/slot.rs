@@ -11,7 +11,6 @@
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use bytes::BytesMut;
 use whinchat_codec::Connect;
 use whinchat_session::{ConnAckOptions, Connection, Instant, Ticket};
 use whinchat_transport::{Peer, Stream};
@@ -23,6 +22,7 @@ use crate::{
 };
 
 use super::{
+    outbox::Outbox,
     ready::{ReadyList, SlotWaker},
     timers::Scheduled,
 };
@@ -86,7 +86,7 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     pub(crate) engine: Connection,
     /// Bytes for the peer that the socket has not taken; without memory of its own while empty.
-    pub(crate) out: BytesMut,
+    pub(crate) out: Outbox,
     /// Bytes at the front of `out` that belong to packets which are counted as sent.
     pub(crate) counted: usize,
     /// The beginning of a packet whose rest has not arrived, or what came while reading was on hold.
@@ -146,7 +146,7 @@ impl Slot {
             stream,
             phase: Phase::AwaitConnect,
             engine,
-            out: BytesMut::new(),
+            out: Outbox::default(),
             counted: 0,
             unread: Vec::new(),
             wanted: 0,

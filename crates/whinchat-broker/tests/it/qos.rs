@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use whinchat_broker::config::Config;
-use whinchat_codec::{ConnAckReason, Packet, ProtocolVersion, QoS};
+use whinchat_codec::{ConnAckReason, Packet, PacketType, ProtocolVersion, QoS};
 
 use crate::{
     harness::{configured, on_every_broker, on_every_broker_with},
-    peer::{Peer, Refine, V5, V31, V311, connect, publish, will},
+    peer::{Peer, Refine, V5, V31, V311, connect, connect_durable, publish, pubrec, will},
 };
 
 const ALL_VERSIONS: [ProtocolVersion; 3] = [V31, V311, V5];
@@ -74,40 +74,64 @@ async fn v5_what_is_declared_as_text_is_checked_where_that_is_configured() {
     .await;
 }
 
-/// What is large takes other ways through the broker: read in pieces, kept where it arrived, encoded for one alone or for
-/// several.
+/// What is large takes other ways through the broker: read in pieces, kept where it arrived, and sent from there to all.
 #[tokio::test]
 async fn a_large_payload_is_the_same_for_everyone() {
     let payload: Bytes = (0..300_000u32).map(|at| (at * 7 / 3) as u8).collect();
     on_every_broker(async |broker| {
-        let mut alone = Peer::connected(broker, V5, "alone").await;
-        alone.subscribe("alone", QoS::AtLeastOnce).await;
-        let mut first = Peer::connected(broker, V311, "first").await;
-        first.subscribe("both", QoS::AtMostOnce).await;
-        let mut second = Peer::connected(broker, V5, "second").await;
-        second.subscribe("both", QoS::ExactlyOnce).await;
+        let (away, _) = Peer::connected_with(broker, connect_durable(V5, "away")).await;
+        let mut readers = vec![away];
+        for (version, name) in [(V311, "first"), (V5, "second"), (V31, "third")] {
+            readers.push(Peer::connected(broker, version, name).await);
+        }
+        let granted = [
+            QoS::AtLeastOnce,
+            QoS::AtMostOnce,
+            QoS::ExactlyOnce,
+            QoS::AtLeastOnce,
+        ];
+        for (reader, qos) in readers.iter_mut().zip(granted) {
+            reader.subscribe("t", qos).await;
+        }
+        readers.remove(0).cut();
         let mut publisher = Peer::connected(broker, V5, "publisher").await;
-        for topic in ["alone", "both"] {
-            let mut message = publish(topic, "").at_least_once(1);
-            message.payload = payload.clone();
-            publisher.send(message).await;
+        let sent = || {
+            let publish = PacketType::Publish;
+            let packets = broker
+                .metrics()
+                .sum(|shard| shard.packets_sent.of(publish).value());
+            let bytes = broker
+                .metrics()
+                .sum(|shard| shard.packets_sent_bytes.of(publish).value());
+            (packets, bytes)
+        };
+        let before = sent();
+        for id in [1, 3] {
+            let mut large = publish("t", "").exactly_once(id);
+            large.payload = payload.clone();
+            publisher.send(large).await;
             // A small one behind it, to see that nothing of it was lost.
             publisher
-                .send(publish(topic, "small").at_least_once(2))
+                .send(publish("t", "small").exactly_once(id + 1))
                 .await;
-            if topic == "alone" {
-                assert_eq!(alone.take().await.payload, payload);
-                assert_eq!(alone.take_payload().await, "small");
-            } else {
-                for peer in [&mut first, &mut second] {
-                    assert_eq!(peer.take().await.payload, payload);
-                    assert_eq!(peer.take_payload().await, "small");
-                }
-            }
-            for _ in 0..2 {
-                assert!(matches!(publisher.receive().await, Packet::PubAck(_)));
+            for id in [id, id + 1] {
+                assert_eq!(publisher.receive().await, pubrec(id));
             }
         }
+        let (back, _) = Peer::connected_with(broker, connect_durable(V5, "away")).await;
+        readers.push(back);
+        let mut read = 0;
+        for reader in &mut readers {
+            for _ in 0..2 {
+                for expected in [&payload[..], b"small"] {
+                    let message = reader.take().await;
+                    assert!(message.payload == expected);
+                    read += message.borrowed().encoded_len(reader.version()).unwrap() as u64;
+                }
+            }
+        }
+        let (packets, bytes) = sent();
+        assert_eq!((packets - before.0, bytes - before.1), (16, read));
     })
     .await;
 }

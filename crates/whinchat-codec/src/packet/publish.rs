@@ -131,17 +131,43 @@ impl<'a> PublishRef<'a> {
     /// appended.
     #[inline]
     pub fn encode(&self, version: ProtocolVersion, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.put_head(version, 0, out)?;
+        out.put_slice(self.payload);
+        Ok(())
+    }
+
+    /// Appends all but the payload, whose bytes have to follow: for a write of two parts, in which
+    /// a large payload is sent from where it lies.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    #[inline]
+    pub fn encode_head(
+        &self,
+        version: ProtocolVersion,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        self.put_head(version, self.payload.len(), out)
+    }
+
+    /// Appends what comes before the payload, with room for the packet less its last `apart` bytes.
+    #[inline]
+    fn put_head(
+        &self,
+        version: ProtocolVersion,
+        apart: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         let in_packet = |error: EncodeError| error.in_packet(PacketType::Publish);
         let remaining_len = self.remaining_len(version).map_err(in_packet)?;
         let topic_len = self.topic.len();
-        put_fixed_header_and(out, self.first_byte(), remaining_len, topic_len)
+        put_fixed_header_and(out, self.first_byte(), remaining_len, apart, topic_len)
             .map_err(in_packet)?;
         out.put_slice(self.topic.as_bytes());
         if let Some(id) = self.guarantee.packet_id() {
             out.put_slice(&id.get().to_be_bytes());
         }
         put_properties(self.properties.raw(), version, out);
-        out.put_slice(self.payload);
         Ok(())
     }
 

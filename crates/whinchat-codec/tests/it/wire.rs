@@ -190,10 +190,11 @@ fn a_frame_is_patched_with_packet_id_and_dup() {
     };
     assert_eq!(copy.guarantee, Guarantee::AtLeastOnce { id, dup: true });
     assert_eq!((copy.topic, copy.payload), ("a/b", &publish.payload[..]));
-    let mut head = BytesMut::new();
-    frame.append_head_to(&mut head, Some((id, true)));
-    head.extend_from_slice(&frame.payload());
-    assert_eq!(head[..], out[6..]);
+    let mut parts = BytesMut::new();
+    copy.encode_head(ProtocolVersion::V5, &mut parts).unwrap();
+    assert_eq!(parts.len(), len - copy.payload.len());
+    parts.extend_from_slice(copy.payload);
+    assert_eq!(parts[..], out[6..]);
 }
 
 #[test]

@@ -392,13 +392,11 @@ impl Connection {
         match writing.frame {
             Some(frame) => {
                 let delivery = guarantee.packet_id().map(|id| (id, guarantee.dup()));
-                out.append_frame(frame, delivery);
+                frame.append_to(out.buffer(), delivery);
             }
             None => {
                 let head = self.head(now, guarantee, writing);
-                writing
-                    .message
-                    .encode_to(self.version, &head, out.buffer())
+                out.append_message(writing.message, self.version, &head)
                     .map_err(|_| DropReason::NotEncodable)?;
             }
         }
@@ -431,8 +429,7 @@ impl Connection {
                 return Err(DropReason::PacketTooLarge); // v5 [MQTT-3.1.2-25]
             }
         }
-        message
-            .encode_to(self.version, &head, out.buffer())
+        out.append_message(message, self.version, &head)
             .map_err(|_| DropReason::NotEncodable)?;
         if let TopicAlias::Define(alias) = head.topic_alias {
             let topic = message.topic();

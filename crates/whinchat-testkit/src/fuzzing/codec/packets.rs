@@ -9,7 +9,7 @@ use whinchat_codec::{
 use super::{as_written, version};
 
 /// A packet of the version that the first byte chooses is written in its announced length, and read back the same; a
-/// PUBLISH also as a frame with another packet id.
+/// PUBLISH also in two parts, and as a frame with another packet id.
 pub fn encode(data: &[u8]) {
     let Some((version, packet)) = packet_of(data) else {
         return;
@@ -21,7 +21,11 @@ pub fn encode(data: &[u8]) {
     if let Packet::Publish(publish) = packet {
         let frame = PublishFrame::new(&publish.borrowed(), version).expect("as the packet");
         assert_eq!(frame.bytes(), &bytes);
-        assert_eq!(frame.payload(), publish.payload);
+        let mut parts = BytesMut::new();
+        let head = publish.borrowed().encode_head(version, &mut parts);
+        assert_eq!(head, Ok(()), "as the packet");
+        parts.extend_from_slice(&publish.payload);
+        assert_eq!(parts, bytes);
         let mut another = publish.clone();
         let id = PacketId::MAX;
         another.guarantee = Guarantee::new(publish.guarantee.qos(), id, true);
