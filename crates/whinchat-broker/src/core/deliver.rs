@@ -33,6 +33,9 @@ use crate::{
     shard::{Shard, Wire},
 };
 
+/// A payload of QoS 0 up to this size is copied if it is for one subscriber only: what would be kept costs more.
+const KEPT_BYTES: usize = 16 * 1024;
+
 /// A message on its way out.
 pub(crate) struct Outgoing<'a> {
     pub(crate) parts: Parts<'a>,
@@ -151,21 +154,39 @@ struct Variant {
     subscription_id: Option<u32>,
 }
 
+impl Variant {
+    fn head(&self, parts: &Parts<'_>, now: Instant) -> PublishHead<'_> {
+        PublishHead {
+            guarantee: Guarantee::new(self.qos, PacketId::MIN, false),
+            retain: self.retain,
+            subscription_ids: self.subscription_id.as_slice(),
+            message_expiry_interval: parts.remaining_seconds(now),
+            topic_alias: TopicAlias::None,
+        }
+    }
+
+    /// Appends the message in this form, at QoS 0; false if it cannot be expressed in it or takes more than `max` bytes.
+    fn write(&self, parts: &Parts<'_>, now: Instant, max: usize, out: &mut BytesMut) -> bool {
+        let before = out.len();
+        let written = parts.as_publish(self.version, &self.head(parts, now), |publish| {
+            publish.encode(self.version, out)
+        });
+        if out.len() - before > max {
+            out.truncate(before);
+            return false;
+        }
+        written.is_ok()
+    }
+}
+
 impl Frames {
     /// The message in this form; `None` if it cannot be expressed in it.
     fn get(&mut self, variant: Variant, parts: &Parts<'_>, now: Instant) -> Option<&PublishFrame> {
         let place = match self.0.iter().position(|(made, _)| *made == variant) {
             Some(place) => place,
             None => {
-                let head = PublishHead {
-                    guarantee: Guarantee::new(variant.qos, PacketId::MIN, false),
-                    retain: variant.retain,
-                    subscription_ids: variant.subscription_id.as_slice(),
-                    message_expiry_interval: parts.remaining_seconds(now),
-                    topic_alias: TopicAlias::None,
-                };
                 let frame = parts
-                    .as_publish(variant.version, &head, |publish| {
+                    .as_publish(variant.version, &variant.head(parts, now), |publish| {
                         PublishFrame::new(publish, variant.version)
                     })
                     .ok()?;
@@ -204,8 +225,9 @@ impl Shard {
         self.given_bytes = self.given_bytes.saturating_add(copies);
         let mut frames = mem::take(&mut self.frames);
         frames.0.clear();
+        let is_alone = targets.len() == 1;
         for target in targets {
-            self.deliver_to(message, target, group, &mut frames);
+            self.deliver_to(message, target, is_alone, group, &mut frames);
         }
         self.frames = frames;
     }
@@ -214,6 +236,7 @@ impl Shard {
         &mut self,
         message: &mut Outgoing<'_>,
         target: &Target,
+        is_alone: bool,
         group: Option<GroupKey>,
         frames: &mut Frames,
     ) {
@@ -286,8 +309,10 @@ impl Shard {
                 None
             },
         };
-        // Several identifiers are rare: such a copy is encoded by itself. So is a large one, whose payload is not copied.
-        let frame = if ids.len() <= 1 && message.parts.payload.len() <= LARGE_BYTES {
+        // One for nobody else is encoded by itself; so is one with several identifiers, which are rare, and a large one,
+        // whose payload is not copied.
+        let is_small = message.parts.payload.len() <= LARGE_BYTES;
+        let frame = if !is_alone && ids.len() <= 1 && is_small {
             frames.get(variant, &message.parts, self.now)
         } else {
             None
@@ -312,15 +337,24 @@ impl Shard {
                 return;
             }
         }
-        let plain = frame.filter(|frame| {
-            qos == QoS::AtMostOnce
-                && slot.engine.topic_alias_maximum_out() == 0
-                && frame.len() <= slot.engine.maximum_packet_size_out() as usize
-        });
-        if let Some(frame) = plain {
-            // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
-            frame.append_to(slot.out.buffer(), None);
-        } else {
+        // A QoS 0 copy leaves no trace in the session: its bytes are all there is to it.
+        let is_plain = qos == QoS::AtMostOnce && slot.engine.topic_alias_maximum_out() == 0;
+        let max = slot.engine.maximum_packet_size_out() as usize;
+        let is_written = match frame {
+            Some(frame) if is_plain && frame.len() <= max => {
+                frame.append_to(slot.out.buffer(), None);
+                true
+            }
+            None if is_alone
+                && is_plain
+                && ids.len() <= 1
+                && message.parts.payload.len() <= KEPT_BYTES =>
+            {
+                variant.write(&message.parts, self.now, max, slot.out.buffer())
+            }
+            Some(_) | None => false,
+        };
+        if !is_written {
             let delivery = Delivery {
                 message: Stored::Memory(Arc::clone(message.keep(&self.commons))),
                 group,

@@ -151,7 +151,7 @@ pub(crate) struct Delivery {
 }
 
 /// A payload larger than this is not copied: it is sent from where it lies, to however many.
-pub(crate) const LARGE_BYTES: usize = 16 * 1024;
+pub(crate) const LARGE_BYTES: usize = 1536;
 
 impl Delivery {
     /// The payload, if it is too large to be copied for each subscriber.

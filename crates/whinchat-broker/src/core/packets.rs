@@ -128,8 +128,8 @@ impl Shard {
         };
         if !slot.out.is_empty() {
             self.mark_dirty(index);
-        } else if let Some(buffer) = slot.out.give_buffer() {
-            self.keep_buffer(buffer);
+        } else {
+            slot.out.give_buffer(&mut self.buffers);
         }
     }
 

@@ -5,7 +5,6 @@
 
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use whinchat_codec::{DecodeLimits, PacketType, frame_len};
 use whinchat_store::Lsn;
 
@@ -14,11 +13,6 @@ use crate::{
     core::{end::Ending, mail::SlotKey},
     metrics::ShardMetrics,
 };
-
-/// A flushed buffer larger than this is not kept for the next connection.
-const KEPT_BUFFER_BYTES: usize = 64 * 1024;
-/// Buffers kept for connections that have something to send.
-const KEPT_BUFFERS: usize = 64;
 
 impl Shard {
     pub(crate) fn end_turn(&mut self) {
@@ -129,7 +123,11 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        count_sent(slot.out.parts(), slot.counted, &self.metrics);
+        let mut counted = slot.counted;
+        slot.out.each_part(|part| match part.get(counted..) {
+            Some(new) => counted = count_sent(new, &self.metrics),
+            None => counted -= part.len(),
+        });
         let closing = matches!(slot.phase, Phase::AwaitFlush);
         let was_overfull = slot.is_overfull(self.settings.unsent_bytes);
         let mut cx = Context::from_waker(&slot.waker);
@@ -153,9 +151,7 @@ impl Shard {
             slot.ready.enqueue(); // to be read again
         }
         let is_blocked = slot.write_blocked;
-        if let Some(buffer) = slot.out.give_buffer() {
-            self.keep_buffer(buffer);
-        }
+        slot.out.give_buffer(&mut self.buffers);
         if failed {
             self.end_connection(index, Ending::Lost);
         } else if closing && !is_blocked {
@@ -165,15 +161,6 @@ impl Shard {
             if is_blocked {
                 self.schedule_slot(index); // from here on the peer is watched
             }
-        }
-    }
-
-    /// Keeps an empty buffer for the next connection that has something to send.
-    pub(crate) fn keep_buffer(&mut self, buffer: BytesMut) {
-        debug_assert!(buffer.is_empty());
-        if (1..=KEPT_BUFFER_BYTES).contains(&buffer.capacity()) && self.buffers.len() < KEPT_BUFFERS
-        {
-            self.buffers.push(buffer);
         }
     }
 
@@ -198,23 +185,23 @@ impl Shard {
     }
 }
 
-/// Counts the packets that begin in `parts` behind the first `skip` bytes, by looking at their first bytes alone. A head
-/// lies in one part; what follows may lie in the next.
-fn count_sent<'a>(parts: impl Iterator<Item = &'a [u8]>, mut skip: usize, metrics: &ShardMetrics) {
+/// Counts the packets in `bytes`, by looking at their first bytes alone; by how much the last of them is longer than what
+/// is there.
+fn count_sent(mut bytes: &[u8], metrics: &ShardMetrics) -> usize {
     let no_limits = DecodeLimits::default();
-    for part in parts {
-        while let Some(packet) = part.get(skip..)
-            && let Some(packet_type) = packet
-                .first()
-                .and_then(|first| PacketType::from_number(first >> 4))
-        {
-            let Ok(Some(len)) = frame_len(packet, &no_limits) else {
-                return;
-            };
-            metrics.packets_sent.of(packet_type).increment();
-            metrics.packets_sent_bytes.of(packet_type).add(len as u64);
-            skip += len;
-        }
-        skip -= skip.min(part.len());
+    while let Some(packet_type) = bytes
+        .first()
+        .and_then(|first| PacketType::from_number(first >> 4))
+    {
+        let Ok(Some(len)) = frame_len(bytes, &no_limits) else {
+            break;
+        };
+        metrics.packets_sent.of(packet_type).increment();
+        metrics.packets_sent_bytes.of(packet_type).add(len as u64);
+        let Some(rest) = bytes.get(len..) else {
+            return len - bytes.len();
+        };
+        bytes = rest;
     }
+    0
 }

@@ -10,13 +10,19 @@
 //! however many subscribers it has (T-87), and goes out between the bytes before it and those after it.
 
 use std::{
-    collections::VecDeque,
+    collections::{VecDeque, vec_deque},
     io::{self, IoSlice},
+    mem,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use whinchat_transport::Stream;
+
+/// A buffer larger than this is not kept for the next connection.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers kept for connections that have something to send.
+const KEPT_BUFFERS: usize = 64;
 
 /// Parts that one call to the operating system takes.
 const PARTS_PER_WRITE: usize = 32;
@@ -74,7 +80,7 @@ impl Outbox {
         });
     }
 
-    /// Takes a buffer of `kept` if it has none.
+    /// Takes one of the buffers that are kept, if it has none.
     #[inline]
     pub(crate) fn take_buffer(&mut self, kept: &mut Vec<BytesMut>) {
         if self.small.capacity() == 0 {
@@ -82,52 +88,63 @@ impl Outbox {
         }
     }
 
-    /// Gives up the buffer of one that is empty.
+    /// Gives its buffer back if it is empty, for the next connection that has something to send.
     #[inline]
-    pub(crate) fn give_buffer(&mut self) -> Option<BytesMut> {
-        (self.is_empty() && self.small.capacity() > 0).then(|| std::mem::take(&mut self.small))
+    pub(crate) fn give_buffer(&mut self, kept: &mut Vec<BytesMut>) {
+        if !self.is_empty() || self.small.capacity() == 0 {
+            return;
+        }
+        let buffer = mem::take(&mut self.small);
+        if buffer.capacity() <= KEPT_BUFFER_BYTES && kept.len() < KEPT_BUFFERS {
+            kept.push(buffer);
+        }
     }
 
-    /// All parts in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.small[..];
-        let payloads = self.large.iter().flat_map(|large| &large.payloads);
-        let mut parts = payloads.map(move |payload| {
-            let (before, after) = rest.split_at(payload.small_before);
-            rest = after;
-            [before, &payload.bytes[..]]
-        });
-        let last = self.large.as_ref().map_or(0, |large| large.small_before);
-        let last = &self.small[last..];
-        let mut pair = [&[][..]; 2].into_iter();
-        std::iter::from_fn(move || match pair.next() {
-            Some(part) => Some(part),
-            None => {
-                pair = parts.next()?.into_iter();
-                pair.next()
-            }
-        })
-        .chain([last])
-        .filter(|part| !part.is_empty())
+    /// Calls `with` with all parts in order.
+    #[inline]
+    pub(crate) fn each_part(&self, mut with: impl FnMut(&[u8])) {
+        match self.large {
+            None => with(&self.small),
+            Some(_) => self.parts().for_each(with),
+        }
+    }
+
+    /// All parts in order, none of them empty.
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            small: &self.small,
+            payloads: self.large.as_ref().map(|large| large.payloads.iter()),
+            payload: &[],
+        }
     }
 
     /// Writes as much as the stream takes in one call, and says how much that was.
+    #[inline]
     pub(crate) fn poll_write(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let count = if self.large.is_none() {
-            ready!(stream.poll_write(cx, &self.small))?
-        } else {
-            let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
-            let mut filled = 0;
-            for (slice, part) in slices.iter_mut().zip(self.parts()) {
-                *slice = IoSlice::new(part);
-                filled += 1;
-            }
-            ready!(stream.poll_write_vectored(cx, &slices[..filled]))?
+        let count = match self.large {
+            None => ready!(stream.poll_write(cx, &self.small))?,
+            Some(_) => return self.poll_write_parts(stream, cx),
         };
+        self.advance_small(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_parts(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
+        let mut filled = 0;
+        for (slice, part) in slices.iter_mut().zip(self.parts()) {
+            *slice = IoSlice::new(part);
+            filled += 1;
+        }
+        let count = ready!(stream.poll_write_vectored(cx, &slices[..filled]))?;
         self.advance(count);
         Poll::Ready(Ok(count))
     }
@@ -153,11 +170,49 @@ impl Outbox {
             }
             large.payloads.pop_front();
         }
+        self.advance_small(count);
+    }
+
+    /// The same, behind the last payload.
+    #[inline]
+    fn advance_small(&mut self, count: usize) {
         if count == self.small.len() {
             self.small.clear(); // all of its memory is free again
         } else {
             self.small.advance(count);
         }
+    }
+}
+
+/// The parts that are left.
+struct Parts<'a> {
+    small: &'a [u8],
+    payloads: Option<vec_deque::Iter<'a, Payload>>,
+    /// Comes next, unless it is empty.
+    payload: &'a [u8],
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if !self.payload.is_empty() {
+            return Some(mem::take(&mut self.payload));
+        }
+        let part = match self.payloads.as_mut().and_then(Iterator::next) {
+            None => mem::take(&mut self.small),
+            Some(payload) => {
+                let (before, after) = self.small.split_at(payload.small_before);
+                self.small = after;
+                if before.is_empty() {
+                    return Some(&payload.bytes);
+                }
+                self.payload = &payload.bytes;
+                before
+            }
+        };
+        (!part.is_empty()).then_some(part)
     }
 }
 
@@ -220,9 +275,10 @@ mod tests {
                         {}
                     }
                 }
-                prop_assert_eq!(outbox.len(), outbox.parts().map(<[u8]>::len).sum::<usize>());
-                prop_assert_eq!(outbox.is_empty(), outbox.len() == 0);
-                prop_assert!(outbox.parts().flatten().eq(&plain[plain.len() - outbox.len()..]));
+                let len = outbox.len();
+                prop_assert_eq!(len, outbox.parts().map(<[u8]>::len).sum::<usize>());
+                prop_assert_eq!(outbox.is_empty(), len == 0);
+                prop_assert!(outbox.parts().flatten().eq(&plain[plain.len() - len..]));
             }
             prop_assert_eq!(read, plain);
             prop_assert!(outbox.is_empty());
