@@ -30,7 +30,7 @@ use crate::{
     hooks::{Action, Client, Decision, DeliverVerdict, MessageEvent},
     limits::Limit,
     metrics::DropLabel,
-    shard::{Shard, Wire},
+    shard::{COPY_BYTES, Shard, Wire},
 };
 
 /// A payload of QoS 0 up to this size is copied if it is for one subscriber only: what would be kept costs more.
@@ -221,7 +221,9 @@ impl Shard {
             }
             return;
         }
-        let copies = targets.len().saturating_mul(message.parts.payload.len());
+        let copies = targets
+            .len()
+            .saturating_mul(message.parts.payload.len() + COPY_BYTES);
         self.given_bytes = self.given_bytes.saturating_add(copies);
         let mut frames = mem::take(&mut self.frames);
         frames.0.clear();

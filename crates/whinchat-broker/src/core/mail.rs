@@ -8,8 +8,11 @@ use whinchat_transport::{DetachedStream, Peer};
 use super::{attach::Login, keys::GroupKey, message::Message, routing::Target};
 use crate::{
     hooks::{Authentication, Refusal},
-    shard::outbox::Outbox,
+    shard::{COPY_BYTES, outbox::Outbox},
 };
+
+/// What a letter costs its receiver beside the copies, in bytes that could be copied instead.
+const LETTER_BYTES: usize = 1024;
 
 /// One letter. Letters of one sender are read in the order in which they were written.
 pub(crate) enum Mail {
@@ -49,8 +52,10 @@ impl Mail {
     /// Bytes that the receiver will give to its readers for this letter, for the sender's credit: they are its work, and at least what is kept alive.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Deliver { message, targets } => targets.len().max(1) * (message.size() + 16),
-            Self::DeliverToMember { message, .. } => message.size(),
+            Self::Deliver { message, targets } => {
+                LETTER_BYTES + targets.len() * (message.size() + COPY_BYTES)
+            }
+            Self::DeliverToMember { message, .. } => LETTER_BYTES + message.size() + COPY_BYTES,
             Self::Arrival(arrival) => arrival.unread.len(),
             Self::Inside { .. }
             | Self::Authenticated { .. }

@@ -103,6 +103,7 @@ impl Future for Driver {
         shard.continue_scans();
         shard.continue_move();
         shard.ready.take(&mut this.ready);
+        shard.divide_turn(this.ready.len());
         for index in this.ready.drain(..) {
             shard.serve(index);
         }

@@ -97,6 +97,8 @@ pub(crate) struct Shard {
     pub(crate) unsent_room: usize,
     /// Bytes of payload that the connection which is served has given to readers of this shard.
     pub(crate) given_bytes: usize,
+    /// How many of them it may give in this turn.
+    pub(crate) given_room: usize,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -138,8 +140,15 @@ pub(crate) enum Life {
 /// Bytes read from one connection before the others get their turn.
 pub(crate) const READ_BYTES_PER_TURN: usize = 64 * 1024;
 
-/// Bytes of payload that one connection gives to readers before the others get their turn: few are read for many copies.
-pub(crate) const GIVEN_BYTES_PER_TURN: usize = 8 << 20;
+/// Bytes that one connection gives to readers before the others get their turn, when there are others: few are read for
+/// many copies.
+const GIVEN_BYTES: usize = 2 << 20;
+
+/// The same, when nobody else waits: many copies are written in one call.
+const GIVEN_BYTES_ALONE: usize = 8 << 20;
+
+/// What a copy costs beside its payload, in bytes that could be copied instead.
+pub(crate) const COPY_BYTES: usize = 64;
 
 impl Shard {
     pub(crate) fn new(id: ShardId, commons: Arc<Commons>, accepting: Accepting) -> Self {
@@ -169,6 +178,7 @@ impl Shard {
             memory_is_tight: false,
             unsent_room: settings.unsent_bytes,
             given_bytes: 0,
+            given_room: GIVEN_BYTES,
             settings,
             appended: VecDeque::new(),
             committed: Ticket::NONE,
@@ -187,6 +197,15 @@ impl Shard {
             life: Life::Serving,
             commons,
         }
+    }
+
+    /// Bounds what each of so many connections that are ready may give to readers in this turn.
+    pub(crate) fn divide_turn(&mut self, ready: usize) {
+        self.given_room = if ready == 1 {
+            GIVEN_BYTES_ALONE
+        } else {
+            GIVEN_BYTES
+        };
     }
 
     /// The connection at `index`, if it is still the one that `check` names.

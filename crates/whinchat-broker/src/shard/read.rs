@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes};
 use tokio_util::io::poll_read_buf;
 use whinchat_codec::{DecodeLimits, decode, frame_len};
 
-use super::{GIVEN_BYTES_PER_TURN, READ_BYTES_PER_TURN, Shard, slot::Phase};
+use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
 
 /// The rest of a packet larger than this is read where it is to be, past the shard's buffer and up to its end: then it is
@@ -45,7 +45,9 @@ impl Shard {
         slot.ready.taken();
         self.given_bytes = 0;
         let write = slot.write_blocked;
-        let held = !slot.is_held() && mem::take(&mut slot.has_held_packets);
+        let held = !slot.is_held()
+            && !self.commons.is_out_of_credit(self.id)
+            && mem::take(&mut slot.has_held_packets);
         if write {
             self.mark_dirty(index);
         }
@@ -179,7 +181,7 @@ impl Shard {
             rest = &rest[used..];
             match flow {
                 Flow::Continue if used == 0 => break, // incomplete
-                Flow::Continue if self.given_bytes >= GIVEN_BYTES_PER_TURN => {
+                Flow::Continue if self.given_bytes >= self.given_room => {
                     // What is left waits for the next turn.
                     if let (Some(slot), false) = (self.checked_slot(key), rest.is_empty()) {
                         slot.has_held_packets = true;

@@ -242,6 +242,56 @@ fn a_connection_with_many_readers_lets_others_have_their_turn() {
     assert!(told.eq(sent), "all of them, once and in order");
 }
 
+/// I-9. T-88
+#[test]
+fn a_publisher_waits_until_another_shard_has_taken_its_messages() {
+    const READERS: usize = 400;
+    const MESSAGES: u16 = 60;
+    let mut scene = Scene::new(7);
+    scene.log.release();
+    let filters = [("many", SubscriptionOptions::new(QoS::AtMostOnce))];
+    let mut readers: Vec<_> = (0..READERS)
+        .map(|number| {
+            let mut stream = scene.broker.connect_in_memory();
+            scene.send(&mut stream, connect(&format!("reader-{number}")));
+            scene.send(&mut stream, Packet::Subscribe(subscribe(1, &filters)));
+            assert_eq!(scene.received(&mut stream).len(), 2);
+            stream
+        })
+        .collect();
+    let mut writer = scene.broker.connect_in_memory();
+    scene.send(&mut writer, connect("writer"));
+    assert_eq!(scene.received(&mut writer).len(), 1);
+
+    for number in 1..=MESSAGES {
+        let message = publish("many", &format!("{number:01000}"));
+        write(&mut writer, message.at_least_once(number));
+    }
+    let home = scene.broker.ready_shards().next();
+    let home = home.expect("the shard of the writer has something to read");
+    // All in one read; the other shard takes nothing.
+    for _ in 0..20 {
+        scene.broker.turn(home);
+    }
+    let answers = scene.received(&mut writer).len();
+    assert!((1..usize::from(MESSAGES)).contains(&answers), "{answers}");
+
+    scene.settle();
+    let rest = scene.received(&mut writer).len();
+    assert_eq!(answers + rest, usize::from(MESSAGES));
+    for reader in &mut readers {
+        let told = scene
+            .received(reader)
+            .into_iter()
+            .map(|packet| match packet {
+                Some(Packet::Publish(publish)) => publish.payload,
+                other => panic!("{other:?} is no message"),
+            });
+        let sent = (1..=MESSAGES).map(|number| format!("{number:01000}"));
+        assert!(told.eq(sent), "all of them, once and in order");
+    }
+}
+
 #[test]
 fn dropping_it_closes_every_connection_without_a_word() {
     let mut scene = Scene::new(3);
