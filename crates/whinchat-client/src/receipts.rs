@@ -9,11 +9,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use slab::Slab;
 use whinchat_codec::{PacketId, QoS};
 
 /// A stream's claim on a message: spent exactly once.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Receipt(u64);
+pub(crate) struct Receipt(usize);
 
 #[derive(Debug)]
 struct Held {
@@ -36,10 +37,10 @@ enum Place {
 
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
-    held: HashMap<u64, Held>,
-    line: VecDeque<u64>,
-    expected: HashMap<(QoS, PacketId), u64>,
-    next_key: u64,
+    /// A key is given again when its message is gone, which is after the last of its receipts.
+    held: Slab<Held>,
+    line: VecDeque<usize>,
+    expected: HashMap<(QoS, PacketId), usize>,
     bytes: usize,
 }
 
@@ -60,22 +61,17 @@ impl Receipts {
         if dup && self.arrive_again(id, qos) {
             return None;
         }
-        if let Some(key) = self.expected.remove(&(qos, id)) {
+        if let Some(key) = self.take_expected(id, qos) {
             // The id was given to another message meanwhile: the old one expired or was dropped over there.
             self.forget(key);
         }
-        let key = self.next_key;
-        self.next_key += 1;
-        self.held.insert(
-            key,
-            Held {
-                id,
-                qos,
-                streams: 0,
-                bytes,
-                place: Place::InLine,
-            },
-        );
+        let key = self.held.insert(Held {
+            id,
+            qos,
+            streams: 0,
+            bytes,
+            place: Place::InLine,
+        });
         self.line.push_back(key);
         self.bytes += bytes;
         Some(Arrival(key))
@@ -83,10 +79,10 @@ impl Receipts {
 
     /// A message came that the engine knows from an earlier connection. Says whether it is still held here.
     pub(crate) fn arrive_again(&mut self, id: PacketId, qos: QoS) -> bool {
-        let Some(key) = self.expected.remove(&(qos, id)) else {
+        let Some(key) = self.take_expected(id, qos) else {
             return false;
         };
-        if let Some(held) = self.held.get_mut(&key) {
+        if let Some(held) = self.held.get_mut(key) {
             held.place = Place::InLine;
         }
         self.line.push_back(key);
@@ -95,7 +91,7 @@ impl Receipts {
 
     /// One more stream gets the message.
     pub(crate) fn issue(&mut self, arrival: &Arrival) -> Receipt {
-        if let Some(held) = self.held.get_mut(&arrival.0) {
+        if let Some(held) = self.held.get_mut(arrival.0) {
             held.streams += 1;
         }
         Receipt(arrival.0)
@@ -103,7 +99,7 @@ impl Receipts {
 
     /// A stream is done with its message.
     pub(crate) fn spend(&mut self, receipt: Receipt) {
-        let Some(held) = self.held.get_mut(&receipt.0) else {
+        let Some(held) = self.held.get_mut(receipt.0) else {
             return;
         };
         held.streams = held.streams.saturating_sub(1);
@@ -115,34 +111,27 @@ impl Receipts {
     /// Whether no other stream has this message.
     pub(crate) fn is_last(&self, receipt: &Receipt) -> bool {
         self.held
-            .get(&receipt.0)
+            .get(receipt.0)
             .is_none_or(|held| held.streams <= 1)
     }
 
     /// The next ack that may leave, in order.
     pub(crate) fn next_due(&mut self) -> Option<PacketId> {
-        while let Some(key) = self.line.front() {
-            match self.held.get(key) {
-                Some(held) if held.streams > 0 => return None,
-                Some(held) => {
-                    let id = held.id;
-                    let key = *key;
-                    self.line.pop_front();
-                    self.remove(key);
-                    return Some(id);
-                }
-                None => {
-                    self.line.pop_front();
-                }
-            }
+        let key = *self.line.front()?;
+        let held = self.held.get(key)?;
+        if held.streams > 0 {
+            return None;
         }
-        None
+        let id = held.id;
+        self.line.pop_front();
+        self.remove(key);
+        Some(id)
     }
 
     /// The connection ended: what is held will come again, if the broker keeps the session.
     pub(crate) fn connection_ended(&mut self) {
         for key in self.line.drain(..) {
-            if let Some(held) = self.held.get_mut(&key) {
+            if let Some(held) = self.held.get_mut(key) {
                 held.place = Place::Expected;
                 self.expected.insert((held.qos, held.id), key);
             }
@@ -156,8 +145,15 @@ impl Receipts {
         }
     }
 
-    fn forget(&mut self, key: u64) {
-        let Some(held) = self.held.get_mut(&key) else {
+    fn take_expected(&mut self, id: PacketId, qos: QoS) -> Option<usize> {
+        if self.expected.is_empty() {
+            return None; // without a hash
+        }
+        self.expected.remove(&(qos, id))
+    }
+
+    fn forget(&mut self, key: usize) {
+        let Some(held) = self.held.get_mut(key) else {
             return;
         };
         held.place = Place::Forgotten;
@@ -166,8 +162,8 @@ impl Receipts {
         }
     }
 
-    fn remove(&mut self, key: u64) {
-        if let Some(held) = self.held.remove(&key) {
+    fn remove(&mut self, key: usize) {
+        if let Some(held) = self.held.try_remove(key) {
             self.bytes -= held.bytes;
         }
     }
@@ -175,7 +171,7 @@ impl Receipts {
 
 /// A message that has just come and may be given to streams.
 #[derive(Debug)]
-pub(crate) struct Arrival(u64);
+pub(crate) struct Arrival(usize);
 
 #[cfg(test)]
 mod tests {
