@@ -98,6 +98,7 @@ pub struct ClientOptions {
     pub(crate) credentials: CredentialsSetting,
     pub(crate) will: Option<Will>,
     pub(crate) receive_maximum: u16,
+    pub(crate) in_flight_maximum: Option<u16>,
     pub(crate) topic_alias_maximum: u16,
     pub(crate) maximum_packet_size: u32,
     pub(crate) user_properties: Vec<(Utf8String, Utf8String)>,
@@ -175,6 +176,7 @@ impl ClientOptions {
             credentials: CredentialsSetting::Fixed(Credentials::default()),
             will: None,
             receive_maximum: 256,
+            in_flight_maximum: None,
             topic_alias_maximum: 16,
             maximum_packet_size: 16 * 1024 * 1024,
             user_properties: Vec::new(),
@@ -293,6 +295,14 @@ impl ClientOptions {
         self
     }
 
+    /// How many messages of QoS 1 and 2 may be at the broker without its answer: 1 to 65,535, and never more than its Receive
+    /// Maximum (5.0). Others wait here. Default: 256, and 32 before 5.0, where a broker cannot say what it takes; some cut
+    /// a client that sends more than they expect.
+    pub fn in_flight_maximum(mut self, maximum: u16) -> Self {
+        self.in_flight_maximum = Some(maximum);
+        self
+    }
+
     /// How many topic aliases the broker may use. Default: 16. 5.0 only.
     pub fn topic_alias_maximum(mut self, maximum: u16) -> Self {
         self.topic_alias_maximum = maximum;
@@ -406,6 +416,9 @@ impl ClientOptions {
         }
         if self.receive_maximum == 0 {
             return Err(out_of_range("receive maximum", "0".into(), "1 to 65,535"));
+        }
+        if self.in_flight_maximum == Some(0) {
+            return Err(out_of_range("in-flight maximum", "0".into(), "1 to 65,535"));
         }
         if self.maximum_packet_size == 0 {
             return Err(out_of_range(
@@ -545,6 +558,7 @@ mod tests {
                 .is_err()
         );
         assert!(options().receive_maximum(0).check().is_err());
+        assert!(options().in_flight_maximum(0).check().is_err());
         assert!(options().maximum_packet_size(0).check().is_err());
         assert!(options().queue_messages(0).check().is_err());
         assert!(options().clean_start(false).check().is_err());

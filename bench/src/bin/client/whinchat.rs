@@ -12,6 +12,7 @@ pub async fn run(case: &str, port: u16, count: u32) -> Result<(), Error> {
     let options = Client::builder(&format!("mqtt://127.0.0.1:{port}"))?
         .version(Version::Only(ProtocolVersion::V311))
         .client_id("bench")?
+        .in_flight_maximum(WINDOW)
         // A peer that sends without pause is read without pause: nothing of QoS 0 is left out.
         .unread_messages(usize::MAX)
         .unread_bytes(usize::MAX);

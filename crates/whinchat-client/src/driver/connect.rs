@@ -133,9 +133,15 @@ impl Driver {
             bytes: u64::MAX,
             ..QueueLimits::default()
         };
-        SessionLimits::default()
+        let limits = SessionLimits::default()
             .with_queue(queue)
-            .with_handshake_timeout(self.options.connect_timeout)
+            .with_handshake_timeout(self.options.connect_timeout);
+        match self.options.in_flight_maximum {
+            Some(maximum) => limits
+                .with_in_flight_max(maximum)
+                .with_in_flight_max_v3(maximum),
+            None => limits,
+        }
     }
 
     /// Sends CONNECT and waits for CONNACK. Packets behind it stay in the link.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
-use whinchat_client::{ProtocolVersion, PubAckReason, PublishError, QoS};
+use whinchat_client::{ProtocolVersion, PubAckReason, PublishError, QoS, Version};
 use whinchat_codec::{ConnAckProperties, Packet, PubAck, PubRec, PubRecReason};
 
 use crate::broker::{broker, connected, connected_in, id};
@@ -201,6 +201,29 @@ async fn the_brokers_receive_maximum_holds_back_the_rest() {
         .puback(first.guarantee.packet_id().unwrap())
         .await;
     assert_eq!(&connection.expect_publish().await.payload[..], b"3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_in_flight_maximum_holds_back_the_rest_in_every_version() {
+    for version in [ProtocolVersion::V5, ProtocolVersion::V311] {
+        let (mut broker, options) = broker();
+        let options = options
+            .version(Version::Only(version))
+            .in_flight_maximum(40);
+        let (mut connection, client) = broker.connect(options).await;
+        for number in 0..50 {
+            drop(client.publish("a", format!("{number}")).enqueue().unwrap());
+        }
+        let first = connection.expect_publish().await;
+        for _ in 1..40 {
+            connection.expect_publish().await;
+        }
+        connection.expect_silence(Duration::from_secs(10)).await;
+        connection
+            .puback(first.guarantee.packet_id().unwrap())
+            .await;
+        assert_eq!(&connection.expect_publish().await.payload[..], b"40");
+    }
 }
 
 // T-144
