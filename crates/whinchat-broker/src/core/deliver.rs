@@ -1,7 +1,8 @@
 //! A message reaches the sessions of this shard: sent, queued or dropped, one by one.
 //!
 //! The packet is encoded once per variant (version, QoS, RETAIN, Subscription Identifier) and
-//! copied into each subscriber's buffer; only the packet id differs.
+//! copied into each subscriber's buffer; only the packet id differs. For one subscriber it is
+//! encoded there at once, and a large payload is not copied at all.
 //!
 //! Read first: MQTT 5.0 sections 3.3.1, 3.3.2.3 and 4.3.
 

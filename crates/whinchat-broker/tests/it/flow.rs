@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use whinchat_broker::{
     config::ByteSize,
     metrics::{CloseLabel, DropLabel},
@@ -11,8 +12,8 @@ use whinchat_codec::{DisconnectReason, Packet, ProtocolVersion, QoS};
 use crate::{
     harness::{TestBroker, limited, on_every_broker, on_every_broker_with},
     peer::{
-        Peer, Refine, V5, V31, V311, connect, connect_durable, puback, pubcomp, publish, pubrec,
-        pubrel,
+        IntoPacket, Peer, Refine, V5, V31, V311, connect, connect_durable, puback, pubcomp,
+        publish, pubrec, pubrel,
     },
 };
 
@@ -313,6 +314,57 @@ mod slow_readers {
             broker.advance(20 * SECOND).await;
             assert_eq!(stalled(broker), 1);
             stuck.read_to_end().await;
+        })
+        .await;
+    }
+
+    // T-89
+    #[tokio::test]
+    async fn two_that_publish_to_each_other_and_read_nothing_hold_up_nobody_and_are_cut_in_the_end()
+    {
+        let small = limited(|limits| limits.unsent_size = ByteSize::kib(4));
+        on_every_broker_with(small, async |broker| {
+            let mut pair = Vec::new();
+            for (name, own, other) in [
+                ("left", "to/left", "to/right"),
+                ("right", "to/right", "to/left"),
+            ] {
+                let mut peer = Peer::connected(broker, V5, name).await;
+                peer.subscribe(own, QoS::AtLeastOnce).await;
+                let mut bytes = BytesMut::new();
+                for number in 0..80_000u32 {
+                    let id = u16::try_from(number % 250).unwrap() + 1;
+                    let message = publish(other, &"x".repeat(100)).at_least_once(id);
+                    message.into_packet().encode(V5, &mut bytes).unwrap();
+                }
+                pair.push((peer, bytes.freeze()));
+            }
+            // Until the broker reads neither of them, for there is no room for its answers.
+            loop {
+                let mut taken = 0;
+                for (peer, bytes) in &mut pair {
+                    let count = peer.send_until(bytes, broker.settle()).await;
+                    bytes.advance(count);
+                    taken += count;
+                }
+                if taken == 0 {
+                    break;
+                }
+            }
+            assert!(
+                pair.iter().all(|(_, bytes)| !bytes.is_empty()),
+                "it reads on"
+            );
+
+            let mut third = Peer::connected(broker, V5, "third").await;
+            third.subscribe("t", QoS::AtLeastOnce).await;
+            third.send(publish("t", "hello").at_least_once(1)).await;
+            assert_eq!(third.take_payload().await, "hello");
+            broker.advance(40 * SECOND).await;
+            assert_eq!(stalled(broker), 2);
+            for (peer, _) in &mut pair {
+                peer.read_to_end().await;
+            }
         })
         .await;
     }
