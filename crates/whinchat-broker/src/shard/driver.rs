@@ -1,6 +1,7 @@
 //! The future that a shard's thread runs: one poll is one turn.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -14,9 +15,11 @@ use super::{Life, Shard, timers::Timed};
 pub(crate) struct Driver {
     shard: Shard,
     tick: Tick,
-    /// Kept for their capacity.
-    ready: Vec<u32>,
+    /// Connections that wait for their turn, in order.
+    ready: VecDeque<u32>,
     due: Vec<Timed>,
+    /// So many of those that wait are served before what is due: they were there before it.
+    due_after: usize,
 }
 
 /// The shard's only timer: it brings the turns in which the wheel moves.
@@ -65,8 +68,9 @@ impl Driver {
         Self {
             shard,
             tick,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             due: Vec::new(),
+            due_after: 0,
         }
     }
 
@@ -104,16 +108,23 @@ impl Future for Driver {
         shard.continue_move();
         shard.ready.take(&mut this.ready);
         shard.divide_turn(this.ready.len());
-        for index in this.ready.drain(..) {
+        while let Some(index) = this.ready.pop_front() {
+            this.due_after = this.due_after.saturating_sub(1);
             shard.serve(index);
+            if shard.has_read_enough() {
+                break; // what it brought is written first
+            }
         }
         // Behind the reading: after a pause of the process nobody is cut whose packet had come in time.
         if this.due.is_empty() {
             shard.wheel.take_due(shard.now, &mut this.due);
+            this.due_after = this.ready.len();
         }
-        let rest = this.due.len().saturating_sub(DUE_PER_TURN);
-        for timed in this.due.drain(rest..) {
-            shard.handle_due(timed);
+        if this.due_after == 0 {
+            let rest = this.due.len().saturating_sub(DUE_PER_TURN);
+            for timed in this.due.drain(rest..) {
+                shard.handle_due(timed);
+            }
         }
         shard.end_turn();
         shard.metrics.shard_turns.increment();
@@ -122,7 +133,8 @@ impl Future for Driver {
         if shard.life == Life::Ended {
             return Poll::Ready(());
         }
-        if !this.due.is_empty()
+        if !this.ready.is_empty()
+            || !this.due.is_empty()
             || shard.ready.has_more()
             || shard.has_scan_with_room()
             || shard.has_unfinished_work()

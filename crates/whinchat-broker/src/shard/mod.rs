@@ -99,6 +99,8 @@ pub(crate) struct Shard {
     pub(crate) given_bytes: usize,
     /// How many of them it may give in this turn.
     pub(crate) given_room: usize,
+    /// Bytes that were read in this turn.
+    pub(crate) read_bytes: usize,
     /// What was appended and is not committed, in order.
     pub(crate) appended: VecDeque<(Ticket, Lsn)>,
     /// The last ticket whose records are committed.
@@ -138,7 +140,11 @@ pub(crate) enum Life {
 }
 
 /// Bytes read from one connection before the others get their turn.
-pub(crate) const READ_BYTES_PER_TURN: usize = 64 * 1024;
+pub(crate) const READ_BYTES_EACH: usize = 64 * 1024;
+
+/// Bytes read in a turn before what they brought is written and the next turn goes on: many that send without pause bring
+/// more than the sockets of their readers take at a time.
+const READ_BYTES_PER_TURN: usize = 4 * READ_BYTES_EACH;
 
 /// Bytes that one connection gives to readers before the others get their turn, when there are others: few are read for
 /// many copies.
@@ -179,6 +185,7 @@ impl Shard {
             unsent_room: settings.unsent_bytes,
             given_bytes: 0,
             given_room: GIVEN_BYTES,
+            read_bytes: 0,
             settings,
             appended: VecDeque::new(),
             committed: Ticket::NONE,
@@ -191,7 +198,7 @@ impl Shard {
             retained_sweep: None,
             census: Census::default(),
             buffers: Vec::new(),
-            read_buffer: vec![0; READ_BYTES_PER_TURN],
+            read_buffer: vec![0; READ_BYTES_EACH],
             arrived: None,
             now,
             life: Life::Serving,
@@ -201,11 +208,17 @@ impl Shard {
 
     /// Bounds what each of so many connections that are ready may give to readers in this turn.
     pub(crate) fn divide_turn(&mut self, ready: usize) {
+        self.read_bytes = 0;
         self.given_room = if ready == 1 {
             GIVEN_BYTES_ALONE
         } else {
             GIVEN_BYTES
         };
+    }
+
+    /// Whether those that are still ready wait for the next turn.
+    pub(crate) fn has_read_enough(&self) -> bool {
+        self.read_bytes >= READ_BYTES_PER_TURN
     }
 
     /// The connection at `index`, if it is still the one that `check` names.

@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes};
 use tokio_util::io::poll_read_buf;
 use whinchat_codec::{DecodeLimits, decode, frame_len};
 
-use super::{READ_BYTES_PER_TURN, Shard, slot::Phase};
+use super::{READ_BYTES_EACH, Shard, slot::Phase};
 use crate::core::{end::Ending, mail::SlotKey};
 
 /// The rest of a packet larger than this is read where it is to be, past the shard's buffer and up to its end: then it is
@@ -59,7 +59,7 @@ impl Shard {
 
     fn read(&mut self, index: u32) {
         let mut buffer = mem::take(&mut self.read_buffer);
-        let mut budget = READ_BYTES_PER_TURN;
+        let mut budget = READ_BYTES_EACH;
         while let Some(slot) = self.slots.get_mut(index as usize) {
             let closing = matches!(slot.phase, Phase::AwaitFlush);
             let out_of_credit = self.commons.is_out_of_credit(self.id);
@@ -96,6 +96,7 @@ impl Shard {
                     }
                     Poll::Ready(Ok(count)) => {
                         budget = budget.saturating_sub(count);
+                        self.read_bytes += count;
                         slot.note_packet_progress(self.now, false);
                         if count == missing {
                             self.handle_unread(index);
@@ -113,6 +114,7 @@ impl Shard {
                 }
                 Poll::Ready(Ok(count)) => {
                     budget = budget.saturating_sub(count);
+                    self.read_bytes += count;
                     if closing {
                         continue; // Whatever it says after the end is read and forgotten.
                     }

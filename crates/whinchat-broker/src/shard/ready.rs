@@ -5,6 +5,7 @@
 //! at the start of its turn. The list is the only thing that other threads may touch.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 /// The ready list of one shard and the waker of its driver.
 #[derive(Default)]
 pub(crate) struct ReadyList {
-    slots: Mutex<Vec<u32>>,
+    slots: Mutex<VecDeque<u32>>,
     driver: Mutex<Option<Waker>>,
     /// True from the first wake until the driver's next turn, so that one turn costs one wake.
     notified: AtomicBool,
@@ -38,10 +39,14 @@ impl ReadyList {
         self.notified.swap(false, Ordering::SeqCst);
     }
 
-    /// Moves the ready slots into `into`, which must be empty; its capacity serves the next turn.
-    pub(crate) fn take(&self, into: &mut Vec<u32>) {
-        debug_assert!(into.is_empty());
-        std::mem::swap(&mut *self.slots.lock(), into);
+    /// Moves the ready slots to the end of `into`.
+    pub(crate) fn take(&self, into: &mut VecDeque<u32>) {
+        let mut slots = self.slots.lock();
+        if into.is_empty() {
+            std::mem::swap(&mut *slots, into); // its capacity serves the next turn
+        } else {
+            into.append(&mut slots);
+        }
     }
 
     /// True if a slot became ready since the last [`take`](Self::take).
@@ -60,7 +65,7 @@ impl ReadyList {
     }
 
     fn push(&self, slot: u32) {
-        self.slots.lock().push(slot);
+        self.slots.lock().push_back(slot);
         self.wake_driver();
     }
 }
@@ -115,7 +120,7 @@ mod tests {
         let waker = SlotWaker::new(Arc::clone(&list), 7);
         waker.enqueue();
         waker.enqueue();
-        let mut ready = Vec::new();
+        let mut ready = VecDeque::new();
         list.take(&mut ready);
         assert_eq!(ready, [7]);
         waker.enqueue();

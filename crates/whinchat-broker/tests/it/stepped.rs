@@ -292,6 +292,46 @@ fn a_publisher_waits_until_another_shard_has_taken_its_messages() {
     }
 }
 
+/// More than a turn reads is there after a pause, and a PINGREQ behind it.
+#[test]
+fn nobody_is_cut_whose_packet_waits_behind_those_of_many_others() {
+    let mut scene = Scene::new(8);
+    scene.log.release();
+    scene.broker = started(&scene.clock, &scene.log, 1);
+    let mut connected = |client_id: String| {
+        let mut stream = scene.broker.connect_in_memory();
+        let mut connect = connect_durable(V5, &client_id);
+        connect.keep_alive = 10;
+        scene.send(&mut stream, Packet::Connect(Box::new(connect)));
+        assert_eq!(scene.received(&mut stream).len(), 1);
+        stream
+    };
+    let mut many: Vec<_> = (0..20)
+        .map(|number| connected(format!("one-of-many-{number}")))
+        .collect();
+    let mut keeper = connected("keeper".to_owned());
+    for stream in &mut many {
+        for _ in 0..60 {
+            write(stream, publish("nobody", &"x".repeat(1_000)));
+        }
+    }
+    write(&mut keeper, Packet::PingReq);
+    scene.hand.advance(Duration::from_secs(16));
+    assert!(scene.broker.turn(0));
+    assert_eq!(scene.received(&mut keeper), [], "a turn does not read all");
+    scene.settle();
+    assert_eq!(scene.received(&mut keeper), [Some(Packet::PingResp)]);
+    for stream in &mut many {
+        assert_eq!(scene.received(stream), [], "it is connected");
+    }
+    scene.hand.advance(Duration::from_secs(16));
+    scene.settle();
+    assert!(
+        scene.received(&mut keeper).contains(&None),
+        "now it is silent"
+    );
+}
+
 #[test]
 fn dropping_it_closes_every_connection_without_a_word() {
     let mut scene = Scene::new(3);
