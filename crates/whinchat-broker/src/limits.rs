@@ -4,7 +4,7 @@
 //! ([`Limit`]). Leaves to the rest of the broker: keeping them. Nothing may queue, grow or wait
 //! without a row here.
 
-mod machine;
+pub(crate) mod machine;
 mod name;
 
 use std::time::Duration;

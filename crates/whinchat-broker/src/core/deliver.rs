@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// A payload of QoS 0 up to this size is copied if it is for one subscriber only: what would be kept costs more.
-const KEPT_BYTES: usize = 16 * 1024;
+const COPIED_ALONE_BYTES: usize = 16 * 1024;
 
 /// A message on its way out.
 pub(crate) struct Outgoing<'a> {
@@ -351,7 +351,7 @@ impl Shard {
             None if is_alone
                 && is_plain
                 && ids.len() <= 1
-                && message.parts.payload.len() <= KEPT_BYTES =>
+                && message.parts.payload.len() <= COPIED_ALONE_BYTES =>
             {
                 variant.write(&message.parts, self.now, max, slot.out.buffer())
             }

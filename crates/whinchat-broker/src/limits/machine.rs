@@ -12,7 +12,7 @@ const DESCRIPTORS_UNKNOWN: u64 = 1024;
 pub(super) fn memory_bytes() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo")
         .ok()
-        .and_then(|text| total_bytes(&text));
+        .and_then(|text| bytes_of_line(&text, "MemTotal:"));
     let group = fs::read_to_string("/proc/self/cgroup")
         .ok()
         .and_then(|text| group_limit(&text));
@@ -30,11 +30,9 @@ pub(super) fn descriptors_max() -> u64 {
         .unwrap_or(DESCRIPTORS_UNKNOWN)
 }
 
-/// `MemTotal` of /proc/meminfo, which counts in KiB.
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// The line of a file in /proc that begins with `name` and counts in KiB.
+pub(crate) fn bytes_of_line(file: &str, name: &str) -> Option<u64> {
+    let line = file.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim()
         .strip_suffix("kB")?
         .trim()
@@ -72,11 +70,14 @@ mod tests {
     #[test]
     fn the_total_is_read_in_bytes() {
         assert_eq!(
-            total_bytes("MemTotal:       16 kB\nMemFree: 1 kB\n"),
+            bytes_of_line("MemTotal:       16 kB\nMemFree: 1 kB\n", "MemTotal:"),
             Some(16 << 10)
         );
-        assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
-        assert_eq!(total_bytes("MemTotal: 99999999999999999999 kB"), None);
+        assert_eq!(bytes_of_line("MemFree: 1 kB\n", "MemTotal:"), None);
+        assert_eq!(
+            bytes_of_line("MemTotal: 99999999999999999999 kB", "MemTotal:"),
+            None
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     Description, LabelValues, ShardMetrics, SharedMetrics, Sources,
     row::{LabelNames, Read, Row},
 };
+use crate::limits::machine::bytes_of_line;
 
 /// What the registry asks at each scrape.
 #[derive(Debug)]
@@ -186,18 +187,10 @@ fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// `VmRSS` of /proc/self/status, which counts in KiB.
+/// `VmRSS` of /proc/self/status.
 pub(crate) fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    bytes_of_line(&status, "VmRSS:")
 }
 
 pub(super) fn descriptions() -> Vec<Description> {
