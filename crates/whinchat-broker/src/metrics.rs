@@ -144,6 +144,12 @@ impl Metrics {
         u64::try_from(sum).unwrap_or(0)
     }
 
+    /// What this process has in memory, in bytes (RSS). `None` where the system does not say.
+    #[must_use]
+    pub fn resident_memory_bytes() -> Option<u64> {
+        resident_bytes()
+    }
+
     /// All metrics as text, in the form of [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {

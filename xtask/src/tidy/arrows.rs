@@ -7,7 +7,7 @@
 //!         /      \
 //!  whinchat-client  whinchat-broker      over whinchat-transport; the broker also over whinchat-store
 //!         \      /
-//!         whinchat                       the program; also over whinchat-conformance, which knows only the codec
+//!         whinchat                       the program; also over whinchat-conformance, which knows only the codec, and whinchat-heap
 //! ```
 
 use cargo_metadata::{DependencyKind, Metadata};
@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("whinchat-session", &["whinchat-codec", "whinchat-topic"]),
     ("whinchat-transport", &[]),
     ("whinchat-store", &[]),
+    ("whinchat-heap", &[]),
     (
         "whinchat-client",
         &[
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "whinchat-client",
             "whinchat-codec",
             "whinchat-conformance",
+            "whinchat-heap",
             "whinchat-session",
             "whinchat-store",
             "whinchat-topic",

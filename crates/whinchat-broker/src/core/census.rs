@@ -1,6 +1,6 @@
 //! What the sessions of a shard hold, counted a few at a time so that no turn takes long.
 
-use crate::shard::Shard;
+use crate::{core::tables, shard::Shard};
 
 /// Sessions looked at per tick.
 const SESSIONS_PER_TICK: usize = 4096;
@@ -37,6 +37,10 @@ impl Shard {
             self.metrics.messages_queued_bytes.set(census.queued_bytes);
             self.metrics.messages_in_flight.set(census.in_flight);
             self.commons.passes.counted(self.id, census.began_at);
+            self.sessions.shrink();
+            tables::shrink(&mut self.slots);
+            self.buffers.drop_unused();
+            self.shrink_mail();
         }
     }
 }

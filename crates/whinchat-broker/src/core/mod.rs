@@ -33,4 +33,5 @@ pub(crate) mod sessions;
 pub(crate) mod spill;
 pub(crate) mod subscribe;
 pub(crate) mod system_topics;
+pub(crate) mod tables;
 pub(crate) mod wills;

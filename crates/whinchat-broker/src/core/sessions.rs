@@ -12,6 +12,7 @@ use super::{
     keys::{Grant, SessionKey, ShardId, partition_of},
     message::Delivery,
     retained_scan::ScanNumber,
+    tables,
     wills::Will,
 };
 use crate::{hooks::Identity, shard::timers::Scheduled};
@@ -203,6 +204,16 @@ impl Sessions {
     /// Places in the table, taken or free.
     pub(crate) fn places(&self) -> usize {
         self.sessions.capacity()
+    }
+
+    /// Gives back what sessions that ended left free.
+    pub(crate) fn shrink(&mut self) {
+        tables::shrink(&mut self.sessions);
+        if tables::is_sparse(self.by_client_id.len(), self.by_client_id.capacity()) {
+            let sessions = &self.sessions;
+            self.by_client_id
+                .shrink_to_fit(|&index| hash(&sessions[index as usize].client_id));
+        }
     }
 
     /// The sessions at these places.

@@ -14,6 +14,9 @@ use crate::core::mail::Mail;
 /// receiver does all of it in one turn, for which its own connections wait.
 pub(crate) const CREDIT_BYTES: usize = 2 * 1024 * 1024;
 
+/// Letters for which a batch keeps room when it is empty.
+const QUIET_BATCH: usize = 64;
+
 /// The queues into one shard, one per sender.
 pub(crate) struct Mailbox {
     lanes: Vec<Lane>,
@@ -68,6 +71,13 @@ impl Mailbox {
         lane.bytes.swap(0, Ordering::Relaxed) > CREDIT_BYTES
     }
 
+    /// Gives back what large batches have taken.
+    pub(crate) fn shrink(&self) {
+        for lane in &self.lanes {
+            shrink_batch(&mut lane.mail.lock());
+        }
+    }
+
     /// Throws away what is here and what comes: a connection on its way is closed, and no sender waits
     /// for credit.
     pub(crate) fn close(&self) {
@@ -89,6 +99,13 @@ impl Mailbox {
 
     pub(crate) fn senders(&self) -> usize {
         self.lanes.len()
+    }
+}
+
+/// Gives back what a batch has taken that was larger than those of a quiet broker.
+pub(crate) fn shrink_batch(batch: &mut Vec<Mail>) {
+    if batch.is_empty() {
+        batch.shrink_to(QUIET_BATCH);
     }
 }
 

@@ -16,6 +16,7 @@
 //! Read first: `docs/architecture.md`, then [`driver`], [`read`], `core::publish`, `core::deliver`, [`flush`].
 
 pub(crate) mod accept;
+pub(crate) mod buffers;
 pub(crate) mod driver;
 pub(crate) mod flush;
 pub(crate) mod handshakes;
@@ -39,8 +40,8 @@ use whinchat_store::Lsn;
 use whinchat_topic::Cursor;
 
 use self::{
-    accept::Accepting, handshakes::Handshakes, outbox::Outbox, ready::ReadyList, slot::Slot,
-    timers::TimerWheel,
+    accept::Accepting, buffers::Buffers, handshakes::Handshakes, outbox::Outbox, ready::ReadyList,
+    slot::Slot, timers::TimerWheel,
 };
 use crate::{
     commons::Commons,
@@ -111,6 +112,8 @@ pub(crate) struct Shard {
     pub(crate) waiting: VecDeque<(Ticket, SlotKey)>,
     /// Letters of this turn, one list per shard.
     pub(crate) outgoing: Vec<Vec<Mail>>,
+    /// Empty between turns; the memory goes back into the mailbox with the next batch.
+    pub(crate) read_letters: Vec<Mail>,
     /// Connections to write to at the end of the turn.
     pub(crate) dirty: Vec<u32>,
     /// Connections that stopped reading until another shard has taken its mail.
@@ -120,7 +123,7 @@ pub(crate) struct Shard {
     pub(crate) retained_sweep: Option<Cursor>,
     pub(crate) census: Census,
     /// Empty buffers for connections that have something to send.
-    pub(crate) buffers: Vec<BytesMut>,
+    pub(crate) buffers: Buffers,
     pub(crate) read_buffer: Vec<u8>,
     /// The packet that is being handled, if it is a large one in a buffer of its own.
     pub(crate) arrived: Option<Bytes>,
@@ -192,12 +195,13 @@ impl Shard {
             last_session_end: Ticket::NONE,
             waiting: VecDeque::new(),
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
+            read_letters: Vec::new(),
             dirty: Vec::new(),
             throttled: Vec::new(),
             system_topics: SystemTopics::default(),
             retained_sweep: None,
             census: Census::default(),
-            buffers: Vec::new(),
+            buffers: Buffers::default(),
             read_buffer: vec![0; READ_BYTES_EACH],
             arrived: None,
             now,

@@ -19,10 +19,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use whinchat_transport::Stream;
 
-/// A buffer larger than this is not kept for the next connection.
-const KEPT_BUFFER_BYTES: usize = 64 * 1024;
-/// Buffers kept for connections that have something to send.
-const KEPT_BUFFERS: usize = 64;
+use super::buffers::Buffers;
 
 /// Parts that one call to the operating system takes.
 const PARTS_PER_WRITE: usize = 32;
@@ -80,23 +77,19 @@ impl Outbox {
         });
     }
 
-    /// Takes one of the buffers that are kept, if it has none.
+    /// Takes one of the buffers, if it has none.
     #[inline]
-    pub(crate) fn take_buffer(&mut self, kept: &mut Vec<BytesMut>) {
+    pub(crate) fn take_buffer(&mut self, buffers: &mut Buffers) {
         if self.small.capacity() == 0 {
-            self.small = kept.pop().unwrap_or_default();
+            self.small = buffers.take();
         }
     }
 
     /// Gives its buffer back if it is empty, for the next connection that has something to send.
     #[inline]
-    pub(crate) fn give_buffer(&mut self, kept: &mut Vec<BytesMut>) {
-        if !self.is_empty() || self.small.capacity() == 0 {
-            return;
-        }
-        let buffer = mem::take(&mut self.small);
-        if buffer.capacity() <= KEPT_BUFFER_BYTES && kept.len() < KEPT_BUFFERS {
-            kept.push(buffer);
+    pub(crate) fn give_buffer(&mut self, buffers: &mut Buffers) {
+        if self.is_empty() && self.small.capacity() > 0 {
+            buffers.put(mem::take(&mut self.small));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Shard;
+use super::{Shard, mailbox::shrink_batch};
 use crate::core::{deliver::Outgoing, end::Ending, keys::ShardId, mail::Mail};
 
 impl Shard {
@@ -26,11 +26,18 @@ impl Shard {
         }
     }
 
+    /// Gives back the memory of large batches, some of which circulates between the shards.
+    pub(crate) fn shrink_mail(&mut self) {
+        self.outgoing.iter_mut().for_each(shrink_batch);
+        shrink_batch(&mut self.read_letters);
+        self.commons.mailboxes[self.id.position()].shrink();
+    }
+
     /// Opens everything that has arrived, always: a full mailbox never waits for anybody.
     pub(crate) fn read_mail(&mut self) {
         let commons = Arc::clone(&self.commons);
         let mailbox = &commons.mailboxes[self.id.position()];
-        let mut batch = Vec::new();
+        let mut batch = std::mem::take(&mut self.read_letters);
         for sender in 0..mailbox.senders() {
             let had_no_credit = mailbox.take(sender, &mut batch);
             if batch.is_empty() {
@@ -44,6 +51,7 @@ impl Shard {
                 self.open(letter);
             }
         }
+        self.read_letters = batch;
         // Whoever stopped reading for want of credit may go on.
         if !self.throttled.is_empty() && !commons.is_out_of_credit(self.id) {
             for index in std::mem::take(&mut self.throttled) {

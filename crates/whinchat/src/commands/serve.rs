@@ -7,10 +7,11 @@
 mod banner;
 mod data;
 mod descriptors;
+mod relief;
 mod service_manager;
 mod start;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, pin::pin, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use whinchat_broker::{
@@ -185,9 +186,11 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
         "started"
     );
     service_manager::ready();
+    let mut relief = pin!(relief::watch(broker.clone()));
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
+            () = &mut relief => continue, // it never ends
             failure = broker.log_failed() => {
                 // What was acknowledged is on disk; what was not, its sender sends again.
                 return Exit::Disk.with_error(failure);
