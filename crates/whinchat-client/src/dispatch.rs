@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use whinchat_codec::{SubscriptionOptions, Utf8String};
-use whinchat_topic::{FilterIndex, Subscribed, TopicFilter, TopicName};
+use whinchat_topic::{FilterIndex, Subscribed, TopicFilter, TopicFilterBuf, TopicName};
 
 use crate::inbox::Inbox;
 
@@ -31,6 +31,16 @@ impl Target {
     }
 }
 
+/// As many filters are compared one by one in less time than the index takes.
+const COMPARED_ONE_BY_ONE: usize = 8;
+
+/// Where a reader is found: its entry, and which of the entry's targets it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    entry: EntryKey,
+    target: usize,
+}
+
 /// The number of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryKey(u32);
@@ -45,6 +55,8 @@ impl EntryKey {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) filter: Utf8String,
+    /// What of the filter is compared with names: all of it, or what follows `$share/group/`.
+    matched: Option<TopicFilterBuf>,
     pub(crate) options: SubscriptionOptions,
     pub(crate) user_properties: Vec<(Utf8String, Utf8String)>,
     pub(crate) targets: Vec<Target>,
@@ -80,8 +92,10 @@ impl Dispatch {
             }
             return key;
         }
+        let matched = matched_part(filter);
         let entry = Entry {
             filter: filter.clone(),
+            matched: matched.map(ToOwned::to_owned),
             options,
             user_properties: user_properties.to_vec(),
             targets: vec![target.clone()],
@@ -99,7 +113,7 @@ impl Dispatch {
             }
         };
         self.by_filter.insert(filter.clone(), key);
-        if let Some(matched) = matched_part(filter) {
+        if let Some(matched) = matched {
             self.index.insert(matched, key, ());
         }
         key
@@ -181,7 +195,7 @@ impl Dispatch {
         if self.by_filter.get(&entry.filter) == Some(&key) {
             self.by_filter.remove(&entry.filter);
         }
-        if let Some(matched) = matched_part(&entry.filter) {
+        if let Some(matched) = &entry.matched {
             self.index.remove(matched, &key);
         }
         for target in &entry.targets {
@@ -211,9 +225,12 @@ impl Dispatch {
 
     /// Whether the filter of this entry matches the name.
     pub(crate) fn matches(&self, key: EntryKey, topic: &TopicName) -> bool {
-        self.entry(key)
-            .and_then(|entry| matched_part(&entry.filter))
-            .is_some_and(|filter| filter.matches(topic))
+        self.entry(key).is_some_and(|entry| entry.matches(topic))
+    }
+
+    /// The one that [`route`](Self::route) has found.
+    pub(crate) fn target(&self, reader: Reader) -> Option<&Target> {
+        self.entry(reader.entry)?.targets.get(reader.target)
     }
 
     /// Puts the readers of a message into `readers`, each once.
@@ -221,41 +238,106 @@ impl Dispatch {
         &self,
         topic: &TopicName,
         subscription_identifiers: impl Iterator<Item = u32>,
-        readers: &mut Vec<Target>,
+        readers: &mut Vec<Reader>,
     ) {
         readers.clear();
         for identifier in subscription_identifiers {
             let Some(key) = identifier.checked_sub(1).map(EntryKey) else {
                 continue;
             };
-            if let Some(entry) = self.entry(key)
-                && self.matches(key, topic)
-            {
-                add_each_once(readers, &entry.targets);
+            if self.matches(key, topic) {
+                self.add_each_once(readers, key);
             }
         }
-        if readers.is_empty() {
-            self.index.for_each_match(topic, |key, ()| {
-                if let Some(entry) = self.entry(*key) {
-                    add_each_once(readers, &entry.targets);
+        if !readers.is_empty() {
+            return;
+        }
+        if self.entries.len() <= COMPARED_ONE_BY_ONE {
+            for number in (0_u32..).take(self.entries.len()) {
+                if self.matches(EntryKey(number), topic) {
+                    self.add_each_once(readers, EntryKey(number));
                 }
-            });
+            }
+        } else {
+            self.index
+                .for_each_match(topic, |key, ()| self.add_each_once(readers, *key));
+        }
+    }
+
+    fn add_each_once(&self, readers: &mut Vec<Reader>, entry: EntryKey) {
+        let targets = self.entry(entry).map_or(&[][..], |entry| &entry.targets);
+        for (target, added) in targets.iter().enumerate() {
+            let is_known = |known: &Reader| {
+                self.target(*known)
+                    .is_some_and(|known| known.is_same(added))
+            };
+            if !readers.iter().any(is_known) {
+                readers.push(Reader { entry, target });
+            }
         }
     }
 }
 
-fn add_each_once(readers: &mut Vec<Target>, targets: &[Target]) {
-    for target in targets {
-        if !readers.iter().any(|known| known.is_same(target)) {
-            readers.push(target.clone());
-        }
+impl Entry {
+    fn matches(&self, topic: &TopicName) -> bool {
+        self.matched
+            .as_ref()
+            .is_some_and(|filter| filter.matches(topic))
     }
 }
 
-/// What of a filter is compared with names: all of it, or what follows `$share/group/`.
+/// All of it, or what follows `$share/group/`.
 fn matched_part(filter: &str) -> Option<&TopicFilter> {
     match Subscribed::parse(filter).ok()? {
         Subscribed::Plain(filter) => Some(filter),
         Subscribed::Shared(shared) => Some(shared.filter()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whinchat_codec::QoS;
+
+    use super::*;
+
+    /// How many read each name, of streams that have two filters each; with so many filters more beside them.
+    fn readers(others: usize) -> Vec<usize> {
+        let mut dispatch = Dispatch::default();
+        let mut add = |filter: &str, target: &Target| {
+            let filter = Utf8String::try_from(filter).unwrap();
+            dispatch.add(
+                &filter,
+                SubscriptionOptions::new(QoS::AtMostOnce),
+                &[],
+                target,
+            );
+        };
+        for [one, other] in [
+            ["a/+", "a/#"],
+            ["a/b", "$share/g/a/b"],
+            ["b", "a/b"],
+            ["#", "+"],
+        ] {
+            let stream = Target::Stream(Inbox::new(1, 1));
+            add(one, &stream);
+            add(other, &stream);
+        }
+        for number in 0..others {
+            add(&format!("none/{number}"), &Target::Responses);
+        }
+        ["a/b", "a", "b", "a/b/c", "c/d", "$SYS/a"]
+            .map(|name| {
+                let mut readers = Vec::new();
+                dispatch.route(TopicName::new(name).unwrap(), [].into_iter(), &mut readers);
+                readers.len()
+            })
+            .to_vec()
+    }
+
+    #[test]
+    fn filters_that_are_compared_one_by_one_find_what_the_index_finds() {
+        let few = readers(0);
+        assert_eq!(few, [4, 2, 2, 2, 1, 0]);
+        assert_eq!(few, readers(COMPARED_ONE_BY_ONE));
     }
 }

@@ -14,7 +14,7 @@ use super::{
     operations::{Part, Step},
 };
 use crate::{
-    dispatch::{EntryKey, Target},
+    dispatch::{EntryKey, Reader, Target},
     error::{
         DisconnectError, ProtocolFault, PublishError, ServerDisconnect, SubscribeError,
         UnsubscribeError,
@@ -34,17 +34,26 @@ impl Driver {
         let now = self.now;
         let version = link.connection.version();
         let mut rest: &[u8] = packets;
-        while let Some((packet, length)) = decode(rest, version, &link.limits)
-            .map_err(|error| DisconnectError::Protocol(ProtocolFault::Decode(error)))?
-        {
+        loop {
+            // Packet and event are looked at where they lie: moving what has just been written costs as much as reading it.
+            let decoded = decode(rest, version, &link.limits);
+            let (packet, length) = match &decoded {
+                Ok(Some((packet, length))) => (packet, *length),
+                Ok(None) => break,
+                Err(error) => {
+                    let fault = ProtocolFault::Decode(*error);
+                    return Err(DisconnectError::Protocol(fault));
+                }
+            };
             rest = rest.get(length..).unwrap_or_default();
-            let event = link
-                .connection
-                .handle(now, packet, &mut self.session, &mut link.outgoing)
-                .map_err(|violation| {
-                    DisconnectError::Protocol(ProtocolFault::Violation(violation))
-                })?;
-            self.handle_event(event, packets)?;
+            let (session, out) = (&mut self.session, &mut link.outgoing);
+            match &link.connection.handle(now, *packet, session, out) {
+                Ok(event) => self.handle_event(event, packets)?,
+                Err(violation) => {
+                    let fault = ProtocolFault::Violation(*violation);
+                    return Err(DisconnectError::Protocol(fault));
+                }
+            }
         }
         if self.receipts.bytes() > self.options.unread_bytes {
             return Err(DisconnectError::TooMuchUnread {
@@ -56,18 +65,18 @@ impl Driver {
 
     fn handle_event(
         &mut self,
-        event: Event<'_, Outgoing>,
+        event: &Event<'_, Outgoing>,
         packets: &Bytes,
     ) -> Result<(), DisconnectError> {
         match event {
-            Event::Publish(publish) => self.on_publish(&publish, packets),
+            Event::Publish(publish) => self.on_publish(publish, packets),
             Event::Repeated(id) => {
-                self.receipts.arrive_again(id, QoS::ExactlyOnce);
+                self.receipts.arrive_again(*id, QoS::ExactlyOnce);
             }
-            Event::Acked(acked) => self.on_acked(&acked),
-            Event::SubAck(suback) => self.on_suback(&suback),
-            Event::UnsubAck(unsuback) => self.on_unsuback(&unsuback),
-            Event::Disconnect(disconnect) => return Err(by_server(&disconnect)),
+            Event::Acked(acked) => self.on_acked(acked),
+            Event::SubAck(suback) => self.on_suback(suback),
+            Event::UnsubAck(unsuback) => self.on_unsuback(unsuback),
+            Event::Disconnect(disconnect) => return Err(by_server(disconnect)),
             Event::Stray { packet, id } => tracing::debug!(%packet, %id, "an answer to nothing"),
             // A client without an authentication method gets no AUTH; the rest is the engine's own business.
             Event::None
@@ -119,20 +128,21 @@ impl Driver {
         for reader in readers.drain(..) {
             let mut copy = message.copy_without_receipt();
             copy.receipt = arrival.as_ref().map(|arrival| self.receipts.issue(arrival));
-            self.give(&reader, copy);
+            self.give(reader, copy);
         }
         self.readers = readers;
         message.receipt = arrival.as_ref().map(|arrival| self.receipts.issue(arrival));
         match last {
-            Some(reader) => self.give(&reader, message),
+            Some(reader) => self.give(reader, message),
             None => self.leave_unclaimed(message),
         }
     }
 
-    fn give(&mut self, reader: &Target, mut message: Message) {
-        let left = match reader {
-            Target::Stream(inbox) => inbox.push(message),
-            Target::Responses => {
+    fn give(&mut self, reader: Reader, mut message: Message) {
+        let left = match self.dispatch.target(reader) {
+            None => Some(message),
+            Some(Target::Stream(inbox)) => inbox.push(message),
+            Some(Target::Responses) => {
                 let receipt = message.receipt.take();
                 if !self.shared.responses.resolve(message) {
                     tracing::debug!("a response to no request: it was dropped, or has timed out");

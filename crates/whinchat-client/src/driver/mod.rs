@@ -26,7 +26,7 @@ use whinchat_session::SessionState;
 use crate::{
     client::{CloseReport, Shared, UnsentMessage},
     command::{Command, Ending},
-    dispatch::{Dispatch, Target},
+    dispatch::{Dispatch, Reader},
     driver::{operations::Operations, serve::Served},
     error::{CloseReason, ConnectError, DisconnectError},
     options::ClientOptions,
@@ -57,7 +57,7 @@ struct Driver {
     receipts: Receipts,
     operations: Operations,
     /// The readers of the message at hand; kept for its memory.
-    readers: Vec<Target>,
+    readers: Vec<Reader>,
     backoff: Backoff,
     /// The version to try next.
     version: ProtocolVersion,

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Turns before other tasks get a chance.
-const TURNS_PER_POLL: usize = 16;
+const TURNS_PER_POLL: usize = 1;
 
 pub(super) enum Served {
     /// The application asked for it.
