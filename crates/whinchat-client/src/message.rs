@@ -85,6 +85,9 @@ impl Message {
     }
 }
 
+// A message is moved several times on its way; up to this size it is moved without a call.
+const _: () = assert!(size_of::<Message>() <= 128);
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")

@@ -14,7 +14,7 @@ use whinchat_codec::{PacketId, QoS};
 
 /// A stream's claim on a message: spent exactly once.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Receipt(usize);
+pub(crate) struct Receipt(u32);
 
 #[derive(Debug)]
 struct Held {
@@ -74,7 +74,10 @@ impl Receipts {
         });
         self.line.push_back(key);
         self.bytes += bytes;
-        Some(Arrival(key))
+        // They all have an id each; only what is unread when a session is lost adds to them.
+        Some(Arrival(
+            u32::try_from(key).expect("fewer than 2^32 messages are held"),
+        ))
     }
 
     /// A message came that the engine knows from an earlier connection. Says whether it is still held here.
@@ -91,7 +94,7 @@ impl Receipts {
 
     /// One more stream gets the message.
     pub(crate) fn issue(&mut self, arrival: &Arrival) -> Receipt {
-        if let Some(held) = self.held.get_mut(arrival.0) {
+        if let Some(held) = self.held.get_mut(arrival.0 as usize) {
             held.streams += 1;
         }
         Receipt(arrival.0)
@@ -99,19 +102,19 @@ impl Receipts {
 
     /// A stream is done with its message.
     pub(crate) fn spend(&mut self, receipt: Receipt) {
-        let Some(held) = self.held.get_mut(receipt.0) else {
+        let Some(held) = self.held.get_mut(receipt.0 as usize) else {
             return;
         };
         held.streams = held.streams.saturating_sub(1);
         if held.streams == 0 && held.place == Place::Forgotten {
-            self.remove(receipt.0);
+            self.remove(receipt.0 as usize);
         }
     }
 
     /// Whether no other stream has this message.
     pub(crate) fn is_last(&self, receipt: &Receipt) -> bool {
         self.held
-            .get(receipt.0)
+            .get(receipt.0 as usize)
             .is_none_or(|held| held.streams <= 1)
     }
 
@@ -171,7 +174,7 @@ impl Receipts {
 
 /// A message that has just come and may be given to streams.
 #[derive(Debug)]
-pub(crate) struct Arrival(usize);
+pub(crate) struct Arrival(u32);
 
 #[cfg(test)]
 mod tests {

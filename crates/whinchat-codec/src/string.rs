@@ -185,6 +185,18 @@ impl Utf8String {
         &self.0
     }
 
+    /// Bytes of the string, without looking at them.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has no byte, without looking at any.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The string. Looks at every byte again, since this crate has no unsafe code.
     #[inline]
     pub fn as_str(&self) -> &str {

@@ -117,11 +117,10 @@ impl Driver {
             }
         }
         let mut readers = std::mem::take(&mut self.readers);
-        // The codec has checked the topic name.
-        let identifiers = message.properties.subscription_identifiers();
+        // The codec has checked the topic name; as text it is at hand in the packet alone.
         self.dispatch.route(
-            TopicName::from_validated(&message.topic),
-            identifiers,
+            TopicName::from_validated(incoming.topic.as_str()),
+            incoming.publish.properties.subscription_identifiers(),
             &mut readers,
         );
         let last = readers.pop();
