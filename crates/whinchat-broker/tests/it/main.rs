@@ -41,6 +41,7 @@ mod review;
 mod sessions;
 mod shared;
 mod shutdown;
+mod slow_disk;
 mod sockets;
 mod stepped;
 mod subscriptions;

@@ -9,7 +9,7 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use fastrand::Rng;
 use whinchat_broker::{Broker, Clock, ClockHand, SteppedBroker};
-use whinchat_codec::{DecodeLimits, Packet, QoS, SubscriptionOptions, decode};
+use whinchat_codec::{DecodeLimits, Packet, ProtocolVersion, QoS, SubscriptionOptions, decode};
 use whinchat_store::Log;
 use whinchat_transport::Stream;
 
@@ -107,6 +107,11 @@ impl Scene {
 
 /// All that has arrived; `None` behind the last packet is the end of the stream.
 pub(crate) fn received(stream: &mut Stream) -> Vec<Option<Packet>> {
+    received_as(V5, stream)
+}
+
+/// The same by a client of that version.
+pub(crate) fn received_as(version: ProtocolVersion, stream: &mut Stream) -> Vec<Option<Packet>> {
     let mut bytes = BytesMut::new();
     let mut piece = [0; 4096];
     let mut cx = Context::from_waker(Waker::noop());
@@ -120,7 +125,7 @@ pub(crate) fn received(stream: &mut Stream) -> Vec<Option<Packet>> {
     let mut packets = Vec::new();
     let mut rest = &bytes[..];
     while let Some((packet, len)) =
-        decode(rest, V5, &DecodeLimits::default()).expect("a broker sends packets")
+        decode(rest, version, &DecodeLimits::default()).expect("a broker sends packets")
     {
         packets.push(Some(packet.to_owned()));
         rest = &rest[len..];
@@ -131,9 +136,16 @@ pub(crate) fn received(stream: &mut Stream) -> Vec<Option<Packet>> {
 
 /// Sends a packet before the broker has its next turn.
 pub(crate) fn write(stream: &mut Stream, packet: impl IntoPacket) {
+    write_as(V5, stream, packet);
+}
+
+/// The same by a client of that version.
+pub(crate) fn write_as(version: ProtocolVersion, stream: &mut Stream, packet: impl IntoPacket) {
     let mut bytes = BytesMut::new();
     let packet = packet.into_packet();
-    packet.encode(V5, &mut bytes).expect("a packet of the test");
+    packet
+        .encode(version, &mut bytes)
+        .expect("a packet of the test");
     let mut cx = Context::from_waker(Waker::noop());
     let written = stream.poll_write(&mut cx, &bytes);
     assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
