@@ -150,6 +150,13 @@ impl<M> Sender<M> {
         }
     }
 
+    /// Gives back the memory of what is empty.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.slots);
+        shrink(&mut self.gates);
+        self.queue.shrink();
+    }
+
     // ---- packet ids in use ----
 
     /// A free packet id; it is in use once a slot with it is pushed.
@@ -475,7 +482,14 @@ impl<M: Message> Sender<M> {
 /// Gives the memory of a burst back once it is over. What a steady exchange needs stays.
 #[inline]
 pub(super) fn give_back<T>(items: &mut VecDeque<T>) {
-    if items.is_empty() && items.capacity() > 64 {
+    if items.capacity() > 64 {
+        shrink(items);
+    }
+}
+
+/// Gives the memory back if there is nothing in it.
+pub(super) fn shrink<T>(items: &mut VecDeque<T>) {
+    if items.is_empty() {
         *items = VecDeque::new();
     }
 }
