@@ -1,4 +1,4 @@
-//! What the sessions of a shard hold, counted a few at a time so that no turn takes long. What they hold for nothing is given back on the way.
+//! What the sessions of a shard hold, counted a few at a time so that no turn takes long.
 
 use crate::{core::tables, shard::Shard};
 
@@ -24,22 +24,11 @@ impl Shard {
             census.began_at = self.commons.log.stats().bytes;
         }
         let last = census.next.saturating_add(SESSIONS_PER_TICK);
-        for place in census.next..last.min(self.sessions.places()) {
-            let index = u32::try_from(place).ok();
-            let Some(session) = index.and_then(|index| self.sessions.get_mut(index)) else {
-                continue;
-            };
+        for session in self.sessions.range(census.next..last) {
             census.queued += session.state.queue_len();
             census.queued_bytes +=
                 usize::try_from(session.state.queue_bytes()).unwrap_or(usize::MAX);
             census.in_flight += session.state.in_flight();
-            session.state.shrink();
-            if let Some(slot) = session
-                .slot
-                .and_then(|slot| self.slots.get_mut(slot as usize))
-            {
-                slot.engine.shrink();
-            }
         }
         census.next = last;
         if last >= self.sessions.places() {

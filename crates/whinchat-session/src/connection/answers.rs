@@ -82,13 +82,6 @@ impl Answers {
         self.entries = VecDeque::new();
     }
 
-    /// Gives the memory back if there is nothing in it.
-    pub(crate) fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            self.clear();
-        }
-    }
-
     /// An answer that the application has to decide on.
     #[inline]
     pub(crate) fn push_undecided(&mut self, id: PacketId, reply: Reply) {
@@ -187,20 +180,24 @@ impl Answers {
         out: &mut BytesMut,
     ) -> u16 {
         let mut ended: u16 = 0;
+        let mut last = None;
         while let Some(entry) = self.entries.pop_front_if(|entry| {
             entry.wait <= Wait::Ticket(committed)
                 || (planted!(AckBeforeCommit) && matches!(entry.wait, Wait::Ticket(_)))
         }) {
             ended = ended.saturating_add(u16::from(entry.reply.ends_delivery()));
+            last = Some(entry.reply);
             if entry.encoded.is_empty() {
                 write_plain(entry.id, entry.reply, version, out);
             } else {
                 out.extend_from_slice(&entry.encoded);
             }
         }
-        // The memory of a burst goes back.
-        if self.entries.capacity() > 64 {
-            self.shrink();
+        // The memory of a burst goes back; so does that of a SUBACK, behind which many clients only listen.
+        if self.entries.is_empty()
+            && (self.entries.capacity() > 64 || matches!(last, Some(Reply::SubAck)))
+        {
+            self.clear();
         }
         ended
     }

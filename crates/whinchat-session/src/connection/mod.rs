@@ -282,11 +282,6 @@ impl Connection {
         }
     }
 
-    /// Gives back memory that nothing is in now; see [`SessionState::shrink`].
-    pub fn shrink(&mut self) {
-        self.answers.shrink();
-    }
-
     /// All records up to `up_to` are durable: writes the answers, QoS 2 PUBLISH and PUBREL packets
     /// that have waited for them.
     pub fn handle_committed<M: Message, O: Output<M>>(

@@ -92,17 +92,6 @@ impl<M> SessionState<M> {
         self.receiver.as_ref().map_or(0, |receiver| receiver.len())
     }
 
-    /// Gives back the memory of tables that are empty now, which a steady exchange keeps for its next message. To be called now and
-    /// then, for sessions that may be quiet for long.
-    pub fn shrink(&mut self) {
-        if let Some(sender) = &mut self.sender {
-            sender.shrink();
-        }
-        if let Some(receiver) = &mut self.receiver {
-            receiver.shrink();
-        }
-    }
-
     #[inline]
     pub(crate) fn sender_mut(&mut self) -> &mut Sender<M> {
         self.sender.get_or_insert_with(|| Box::new(Sender::new()))

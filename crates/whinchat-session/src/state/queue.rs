@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 
 use whinchat_codec::QoS;
 
-use super::sender::{give_back, shrink};
+use super::sender::give_back;
 use crate::message::{Message, SubscriptionIds};
 use crate::{DeliveryOptions, QueueLimits, QueuePolicy};
 
@@ -43,11 +43,6 @@ impl<M> Queue<M> {
             at_most_once: 0,
             overflowed: false,
         }
-    }
-
-    /// Gives the memory back if there is nothing in it.
-    pub(super) fn shrink(&mut self) {
-        shrink(&mut self.messages);
     }
 
     #[inline]

@@ -57,17 +57,10 @@ impl Receiver {
     pub(crate) fn release(&mut self, id: PacketId) -> Option<Incoming> {
         let state = self.held.remove(&id);
         // The memory of a burst goes back.
-        if self.held.capacity() > 128 {
-            self.shrink();
-        }
-        state
-    }
-
-    /// Gives the memory back if there is nothing in it.
-    pub(super) fn shrink(&mut self) {
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.held.capacity() > 128 {
             self.held = HashMap::new();
         }
+        state
     }
 
     /// Forgets what the application of an earlier connection had not decided on.

@@ -150,13 +150,6 @@ impl<M> Sender<M> {
         }
     }
 
-    /// Gives back the memory of what is empty.
-    pub(super) fn shrink(&mut self) {
-        shrink(&mut self.slots);
-        shrink(&mut self.gates);
-        self.queue.shrink();
-    }
-
     // ---- packet ids in use ----
 
     /// A free packet id; it is in use once a slot with it is pushed.
@@ -482,14 +475,7 @@ impl<M: Message> Sender<M> {
 /// Gives the memory of a burst back once it is over. What a steady exchange needs stays.
 #[inline]
 pub(super) fn give_back<T>(items: &mut VecDeque<T>) {
-    if items.capacity() > 64 {
-        shrink(items);
-    }
-}
-
-/// Gives the memory back if there is nothing in it.
-pub(super) fn shrink<T>(items: &mut VecDeque<T>) {
-    if items.is_empty() {
+    if items.is_empty() && items.capacity() > 64 {
         *items = VecDeque::new();
     }
 }

@@ -70,45 +70,6 @@ fn frame(packet: &Publish, version: ProtocolVersion) -> PublishFrame {
     PublishFrame::new(&packet.borrowed(), version).expect("a valid packet")
 }
 
-#[test]
-fn a_quiet_session_gives_back_what_its_last_message_took_and_goes_on_with_the_next_packet_id() {
-    let mut out = TestOutput::new(false);
-    let mut session = SessionState::new();
-    let mut connection = connected(ProtocolVersion::V311, &mut session, &mut out);
-    let message = TestMessage::new("a/b", "x");
-    let options = DeliveryOptions::new(QoS::AtLeastOnce);
-    let mut deliver = |connection: &mut Connection, session: &mut _| {
-        let frame = frame(
-            &publish("a/b").qos1(1).payload("x").build(),
-            ProtocolVersion::V311,
-        );
-        connection.deliver(NOW, session, &message, &options, Some(&frame), &mut out)
-    };
-    let freed = |connection: &mut Connection, session: &mut SessionState<TestMessage>| {
-        let counted = allocation_counter::measure(|| {
-            connection.shrink();
-            session.shrink();
-        });
-        -counted.bytes_current
-    };
-    assert_eq!(
-        deliver(&mut connection, &mut session),
-        Delivery::Sent(Some(id(1)))
-    );
-    assert_eq!(freed(&mut connection, &mut session), 0, "it is in flight");
-    assert_eq!(session.in_flight(), 1);
-
-    let mut out = TestOutput::new(false);
-    let ack = PacketRef::PubAck(PubAckRef::success(id(1)));
-    let event = connection.handle(NOW, ack, &mut session, &mut out);
-    assert!(matches!(event, Ok(Event::Acked(_))));
-    assert!(freed(&mut connection, &mut session) > 0);
-    assert_eq!(
-        deliver(&mut connection, &mut session),
-        Delivery::Sent(Some(id(2)))
-    );
-}
-
 /// A million acknowledged messages, one of which is never acknowledged: no id is given twice
 /// while it is in use, and none is 0.
 /// T-50
