@@ -190,7 +190,7 @@ async fn serve(args: &Args, config: Config, log_level: &LevelHandle) -> Exit {
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
-            () = &mut relief => continue, // it never ends
+            never = &mut relief => match never {},
             failure = broker.log_failed() => {
                 // What was acknowledged is on disk; what was not, its sender sends again.
                 return Exit::Disk.with_error(failure);

@@ -3,7 +3,7 @@
 //! The allocator keeps it for the next load: a broker that served a burst in the morning would look as large all day
 //! ([0015](https://github.com/whinchat/whinchat/blob/main/docs/decisions/0015-memory-given-back.md)). While the load lasts nothing is given back, since it would be taken again at once.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use whinchat_broker::{BrokerHandle, metrics::Metrics};
@@ -16,8 +16,8 @@ const FALLEN_TO_ONE_IN: u64 = 4;
 /// Growth that is not worth a walk through the heaps.
 const GROWTH_BYTES_MIN: u64 = 512 << 10;
 
-/// Never ends.
-pub(super) async fn watch(broker: BrokerHandle) {
+/// Looks now and then, for as long as it is polled.
+pub(super) async fn watch(broker: BrokerHandle) -> Infallible {
     let mut looks = interval(BETWEEN_LOOKS);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let metrics = broker.metrics();
