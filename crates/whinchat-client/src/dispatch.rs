@@ -31,8 +31,9 @@ impl Target {
     }
 }
 
-/// As many filters are compared one by one in less time than the index takes.
-const COMPARED_ONE_BY_ONE: usize = 8;
+/// As many filters are compared one by one in less time than the index takes: 26 ns against 98 for one, 79 against 98 for four,
+/// 167 against 92 for eight.
+const COMPARED_ONE_BY_ONE: usize = 4;
 
 /// Where a reader is found: its entry, and which of the entry's targets it is.
 #[derive(Clone, Copy, Debug)]
@@ -300,7 +301,7 @@ mod tests {
 
     use super::*;
 
-    /// How many read each name, of streams that have two filters each; with so many filters more beside them.
+    /// How many of three streams read each name; with so many filters more beside their four.
     fn readers(others: usize) -> Vec<usize> {
         let mut dispatch = Dispatch::default();
         let mut add = |filter: &str, target: &Target| {
@@ -312,15 +313,9 @@ mod tests {
                 target,
             );
         };
-        for [one, other] in [
-            ["a/+", "a/#"],
-            ["a/b", "$share/g/a/b"],
-            ["b", "a/b"],
-            ["#", "+"],
-        ] {
+        for filters in [&["a/+", "a/#"][..], &["$share/g/a/b", "#"], &["a/#"]] {
             let stream = Target::Stream(Inbox::new(1, 1));
-            add(one, &stream);
-            add(other, &stream);
+            filters.iter().for_each(|filter| add(filter, &stream));
         }
         for number in 0..others {
             add(&format!("none/{number}"), &Target::Responses);
@@ -337,7 +332,7 @@ mod tests {
     #[test]
     fn filters_that_are_compared_one_by_one_find_what_the_index_finds() {
         let few = readers(0);
-        assert_eq!(few, [4, 2, 2, 2, 1, 0]);
-        assert_eq!(few, readers(COMPARED_ONE_BY_ONE));
+        assert_eq!(few, [3, 3, 1, 3, 1, 0]);
+        assert_eq!(few, readers(1));
     }
 }

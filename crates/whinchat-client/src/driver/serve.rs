@@ -18,9 +18,6 @@ use crate::{
     error::{DisconnectError, ProtocolFault},
 };
 
-/// Turns before other tasks get a chance.
-const TURNS_PER_POLL: usize = 1;
-
 pub(super) enum Served {
     /// The application asked for it.
     Ended,
@@ -72,15 +69,15 @@ impl Driver {
         cx: &mut Context<'_>,
         link: &mut Link,
     ) -> Poll<Result<Turn, DisconnectError>> {
-        for _ in 0..TURNS_PER_POLL {
-            match self.turn(cx, link)? {
-                Turn::Busy => {}
-                Turn::Idle => return Poll::Pending,
-                over @ (Turn::Done | Turn::Abandoned) => return Poll::Ready(Ok(over)),
+        match self.turn(cx, link)? {
+            Turn::Busy => {
+                // Who reads what has come does so while it is still in the processor's cache.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
+            Turn::Idle => Poll::Pending,
+            over @ (Turn::Done | Turn::Abandoned) => Poll::Ready(Ok(over)),
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<Turn, DisconnectError> {
